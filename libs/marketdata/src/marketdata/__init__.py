@@ -1,0 +1,1 @@
+"""What every market-data service shares; it never imports one of them."""

@@ -1,0 +1,1 @@
+"""Redis: never the truth. The only package that speaks to it."""

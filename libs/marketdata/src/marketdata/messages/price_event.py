@@ -1,0 +1,164 @@
+"""PriceEvent on the wire: the seed's five fields, and those that were added since.
+
+    {"symbol":"AAPL","price":231.5,"timestamp":"2026-11-22T18:55:00Z","source":"yfinance",
+     "raw_response_id":"0192…", "version":1,"fetched_at":"…","currency":"USD","market_state":"REGULAR",
+     "delayed_by":0,"interval":60}
+
+`source` means provider and `timestamp` means observed_at: this is the only module that knows.
+Fields may be added, never removed or given another meaning; unknown fields are ignored. A reader
+refuses a version above its own. Prices are JSON numbers with the provider's own digits, decoded
+to Decimal without passing through binary floats.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from marketdata.domain.price import MAX_AHEAD, PricePoint, parse_price
+from marketdata.domain.symbol import parse_provider, parse_symbol
+from marketdata.errors import InvalidInput, PoisonMessage
+
+VERSION = 1
+
+# What the tables can hold: a NUL is valid JSON and no Postgres text, and integers there have 32 bits.
+Word = Annotated[str, msgspec.Meta(pattern="^[ -~]*$", max_length=32)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+class PriceEvent(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
+    """The message as it is written; `fetched_at` may be missing in a foreign one."""
+
+    symbol: str
+    price: Decimal
+    timestamp: datetime
+    source: str
+    raw_response_id: UUID
+    version: int | None = None  # a message without one is of version 1
+    fetched_at: datetime | None = None
+    currency: Word | None = None
+    market_state: Word | None = None
+    delayed_by: Seconds | None = None
+    interval: Seconds | None = None
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_decoder = msgspec.json.Decoder(PriceEvent)
+
+
+def encode(point: PricePoint) -> bytes:
+    """Return the message that says `point` was observed."""
+    return _encoder.encode(
+        PriceEvent(
+            symbol=point.symbol,
+            price=point.price,
+            timestamp=point.observed_at,
+            source=point.provider,
+            raw_response_id=point.raw_response_id,
+            version=VERSION,
+            fetched_at=point.fetched_at,
+            currency=point.currency,
+            market_state=point.market_state,
+            delayed_by=point.delayed_by_seconds,
+            interval=point.interval_seconds,
+        )
+    )
+
+
+def decode(value: bytes | None) -> PricePoint:
+    """Return the point a message speaks of.
+
+    Raises PoisonMessage, saying which field and why, for everything that is not a valid event of a
+    known version.
+    """
+    if value is None:
+        raise PoisonMessage("the message has no value")
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise PoisonMessage(f"wrong shape: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PoisonMessage(f"not JSON: {error}") from None
+    except RecursionError:
+        raise PoisonMessage("nested too deeply") from None
+    return to_point(event)
+
+
+def to_point(event: PriceEvent) -> PricePoint:
+    """Return the point of a decoded event; raises PoisonMessage where a rule is broken."""
+    if event.version is not None and not 1 <= event.version <= VERSION:
+        raise PoisonMessage(f"version {event.version} is unknown; this release reads {VERSION}")
+    observed_at = _utc(event.timestamp, "timestamp")
+    fetched_at = observed_at if event.fetched_at is None else _utc(event.fetched_at, "fetched_at")
+    if observed_at - fetched_at > MAX_AHEAD:  # it would be the latest price until that time comes
+        raise PoisonMessage("timestamp is more than an hour after fetched_at")
+    try:
+        provider, symbol = _known[event.source, event.symbol]
+    except KeyError:
+        provider, symbol = _series(event.source, event.symbol)
+    try:
+        price = parse_price(event.price)
+    except InvalidInput as error:
+        raise PoisonMessage(str(error)) from None
+    return PricePoint(
+        provider,
+        symbol,
+        observed_at,
+        price,
+        event.currency,
+        fetched_at,
+        event.raw_response_id,
+        event.market_state,
+        event.delayed_by,
+        event.interval,
+    )
+
+
+# The series seen, so that the grammar is checked once for each and not for each message. Emptied
+# when a flood of invented names has filled it.
+_known: dict[tuple[str, str], tuple[str, str]] = {}
+_KNOWN_LIMIT = 100_000
+
+
+def _series(source: str, symbol: str) -> tuple[str, str]:
+    try:
+        series = parse_provider(source, field="source"), parse_symbol(symbol)
+    except InvalidInput as error:
+        raise PoisonMessage(str(error)) from None
+    if len(_known) >= _KNOWN_LIMIT:
+        _known.clear()
+    _known[source, symbol] = series
+    return series
+
+
+def _utc(at: datetime, field: str) -> datetime:
+    if at.tzinfo is UTC:
+        return at
+    if at.tzinfo is None:
+        raise PoisonMessage(f"{field} needs a time zone")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:  # 0001-01-01T00:00:00+01:00 is in the year 0
+        raise PoisonMessage(f"{field} is out of range") from None
+
+
+def decode_batch(values: Sequence[bytes | None]) -> list[PricePoint | PoisonMessage]:
+    """Return one point or one error for each value, in order.
+
+    Each value is parsed on its own. Parsing the whole batch as one JSON text is hardly faster, and
+    a crafted value could shift every price behind it to another message's place.
+    """
+    try:
+        return list(map(to_point, map(_decoder.decode, values)))  # type: ignore[arg-type]  # None is poison
+    except (PoisonMessage, msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError):
+        return [_outcome(value) for value in values]
+
+
+def _outcome(value: bytes | None) -> PricePoint | PoisonMessage:
+    try:
+        return decode(value)
+    except PoisonMessage as error:
+        return error

@@ -1,0 +1,1 @@
+"""Postgres: the truth. The only package that speaks SQL."""

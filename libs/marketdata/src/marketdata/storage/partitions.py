@@ -1,0 +1,183 @@
+"""Daily partitions: made ahead, mended when missing, dropped when old.
+
+Dropping a day is one catalogue change where deleting its rows would be millions. Promises: a day of
+the outbox goes only when every row of it is settled; `retention` says from when on answers exist;
+neither making nor dropping blocks readers or writers for longer than LOCK_TIMEOUT.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import sqlalchemy as sa
+
+from marketdata.identifiers import lower_bound
+from marketdata.storage.engine import transaction, translated
+
+# Which column type bounds the days of a table.
+_BY_UUID = frozenset({"raw_market_data", "outbox"})
+PARTITIONED = ("raw_market_data", "outbox", "polls")
+
+LOCK_TIMEOUT = "2s"
+_LOCK = sa.text("select pg_advisory_xact_lock(hashtext('partitions'))")
+_DROPPING = sa.text("select pg_try_advisory_lock(hashtext('partitions dropped'))")
+_NO_PARTITION = "23514"  # check_violation: "no partition of relation … found for row"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many whole days of each table are kept."""
+
+    raw_market_data: int
+    outbox: int
+    polls: int
+
+    def days(self, table: str) -> int:
+        return int(getattr(self, table))
+
+
+class PostgresPartitions:
+    """The partitions of the three tables that grow with time."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def today(self) -> date:
+        """Return the database's day, UTC."""
+        with transaction(self._engine) as connection:
+            now: datetime = connection.execute(sa.text("select now()")).scalar_one()
+        return now.astimezone(UTC).date()
+
+    def ensure(self, days: Iterable[date], *, tables: Iterable[str] = PARTITIONED) -> int:
+        """Make the partitions of `days` that are missing; return how many were; idempotent.
+
+        A table is made apart and attached, because that, unlike PARTITION OF, blocks no writer.
+        """
+        made = 0
+        wanted = {(table, day) for table in tables for day in days}
+        with transaction(self._engine) as connection:
+            existing = set(connection.scalars(_PARTITIONS))
+        for table, day in sorted(wanted):
+            name = partition_name(table, day)
+            if name in existing:
+                continue
+            with transaction(self._engine) as connection:
+                connection.execute(_LOCK)
+                if connection.scalar(sa.text("select to_regclass(:name)"), {"name": name}) is None:
+                    connection.exec_driver_sql(f"create table {name} (like {table} including all)")
+                    _attach(connection, table, name, day)
+                    made += 1
+        return made
+
+    def drop_old(self, retention: Retention) -> list[str]:
+        """Drop what is older than `retention` says and may go; return the partitions' names.
+
+        If this process dies between detaching and dropping, the next call finishes it; so it does
+        where StoreTimeout is raised, as somebody reads a partition for longer than LOCK_TIMEOUT. One
+        process drops at a time: returns nothing where another does just now.
+        """
+        today = self.today()
+        dropped = []
+        with translated(), self._engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                if not connection.scalar(_DROPPING):
+                    return []
+                connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
+                for name, state in connection.execute(_STATES).all():
+                    table, day = _parse(name)
+                    is_old = day < today - timedelta(days=retention.days(table))
+                    if is_old and _drop(connection, table, name, day, state):
+                        dropped.append(name)
+            finally:
+                plain.invalidate()  # neither its lock nor its lock_timeout may reach the pool
+        return dropped
+
+
+def _attach(connection: sa.Connection, table: str, name: str, day: date) -> None:
+    lower, upper = bounds(table, day)
+    connection.exec_driver_sql(
+        f"alter table {table} attach partition {name} for values from ('{lower}') to ('{upper}')"
+    )
+
+
+def _drop(connection: sa.Connection, table: str, name: str, day: date, state: str) -> bool:
+    """Drop a partition unless an event of it is open; return whether it went.
+
+    A replay may open an event between a look and the drop. Detaching waits for those under way, and
+    later ones find nothing to open: what the look after it says holds, and a day with an open event is
+    attached again.
+    """
+    if state == "attached" and _has_open(connection, table, name):
+        return False
+    connection.execute(_RETENTION, {"relation": table, "before": _midnight(day + timedelta(days=1))})
+    if state != "detached":
+        mode = "finalize" if state == "pending" else "concurrently"
+        connection.exec_driver_sql(f"alter table {table} detach partition {name} {mode}")
+    if _has_open(connection, table, name):
+        _attach(connection, table, name, day)
+        return False
+    connection.exec_driver_sql(f"drop table {name}")
+    return True
+
+
+def _has_open(connection: sa.Connection, table: str, name: str) -> bool:
+    if table != "outbox":
+        return False
+    found = connection.exec_driver_sql(f"select exists (select from {name} where settled_at is null)")
+    return bool(found.scalar_one())
+
+
+_PARTITIONS = sa.text("""
+    select child.relname from pg_inherits
+    join pg_class as child on child.oid = inhrelid
+    join pg_class as parent on parent.oid = inhparent
+    where parent.oid = any(array[
+      cast('raw_market_data' as regclass), cast('outbox' as regclass), cast('polls' as regclass)])
+""")
+# A drop that ended midway leaves a table that is being detached, or is detached.
+_STATES = sa.text(r"""
+    select child.relname, case when inhdetachpending then 'pending' else 'attached' end as state
+    from pg_inherits
+    join pg_class as child on child.oid = inhrelid
+    where inhparent = any(array[
+      cast('raw_market_data' as regclass), cast('outbox' as regclass), cast('polls' as regclass)])
+    union all
+    select relname, 'detached' from pg_class
+    where relkind = 'r' and not relispartition and pg_table_is_visible(oid)
+      and relname ~ '^(raw_market_data|outbox|polls)_\d{8}$'
+    order by relname
+""")
+_RETENTION = sa.text("""
+    insert into retention (relation, dropped_before) values (:relation, :before)
+    on conflict (relation) do update
+    set dropped_before = greatest(retention.dropped_before, excluded.dropped_before)
+""")
+
+
+def is_missing_partition(error: BaseException) -> bool:
+    """Tell whether a row found no partition for its day."""
+    original = getattr(error, "orig", error)
+    return getattr(original, "pgcode", None) == _NO_PARTITION and "no partition" in str(original)
+
+
+def partition_name(table: str, day: date) -> str:
+    """Return the name of the partition that holds `day` (UTC)."""
+    return f"{table}_{day:%Y%m%d}"
+
+
+def bounds(table: str, day: date) -> tuple[str, str]:
+    """Return the first value of `day` and the first one after it, as SQL literals without quotes."""
+    start, end = _midnight(day), _midnight(day + timedelta(days=1))
+    if table in _BY_UUID:
+        return str(lower_bound(start)), str(lower_bound(end))
+    return start.isoformat(), end.isoformat()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _parse(name: str) -> tuple[str, date]:
+    table, _, digits = name.rpartition("_")
+    return table, date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))

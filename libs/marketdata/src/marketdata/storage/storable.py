@@ -1,0 +1,9 @@
+"""What others wrote, made fit for Postgres, whose text and jsonb hold neither NUL nor lone surrogates.
+
+A provider's message or header may hold both. Refusing them would fail the same recording for ever.
+"""
+
+
+def storable(text: str) -> str:
+    """Return `text` with NUL and lone surrogates written as escapes."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -1,0 +1,1 @@
+"""Kafka: the carrier. The only package that speaks to it."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and health: they degrade, and never raise into the code that uses them."""

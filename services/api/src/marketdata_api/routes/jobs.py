@@ -1,0 +1,180 @@
+"""Polling jobs: made, listed, read, suspended and resumed, polled now, deleted.
+
+Nothing is fetched in a request: a new job is due at once, and the pollers do the rest.
+"""
+
+import hashlib
+import re
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from marketdata.domain.job import PollingJob, Slo
+from marketdata.errors import InvalidInput
+from marketdata.identifiers import uuid7
+from marketdata.storage.job_book import JobView
+from marketdata_api import answers, problems, promises
+from marketdata_api.dependencies import Dependencies, Needs
+from marketdata_api.problems import FieldError, Problem
+from marketdata_api.schemas import Job, JobAccepted, JobChange, JobListQuery, JobPage, JobRequest
+
+router = APIRouter(prefix="/prices/poll", tags=["jobs"])
+
+_key = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@router.post("", summary="Make a polling job", status_code=202, response_model=JobAccepted)
+async def create(
+    needs: Needs,
+    request: Request,
+    wish: JobRequest,
+    idempotency_key: Annotated[
+        str | None, Header(description="The same key and body again, within 24 h, make no second job.")
+    ] = None,
+) -> Response:
+    """Store a polling job, due at once; the answer does not wait for a price."""
+    job = _admitted(needs, wish)
+    idempotency = _idempotency(idempotency_key, wish)
+    try:
+        stored = await needs.store.run(partial(needs.jobs.create, job, idempotency=idempotency))
+    except InvalidInput as error:
+        if error.field != "Idempotency-Key":
+            raise
+        raise Problem(
+            problems.KEY_REUSED, str(error), errors=[FieldError("header", ["Idempotency-Key"], str(error))]
+        ) from error
+    headers = {"location": f"{request.scope['root_path']}/prices/poll/{stored.job_id}"}
+    if stored.job_id != job.job_id:
+        headers["idempotency-replayed"] = "true"
+    accepted = {"job_id": stored.job_id, "status": "accepted", "config": _config(stored)}
+    return answers.json(accepted, status=202, headers=headers)
+
+
+@router.get("", summary="List polling jobs", response_model=JobPage)
+async def page(needs: Needs, request: Request, query: Annotated[JobListQuery, Query()]) -> Response:
+    """List the jobs, oldest first."""
+    filters = query.model_dump(mode="json", exclude={"limit", "page_token"})
+    after = None
+    if query.page_token is not None:
+        at, job_id = needs.tokens.read(query.page_token, of="jobs", filters=filters)
+        after = (datetime.fromisoformat(at), UUID(job_id))
+    found = await needs.store.run(
+        partial(
+            needs.jobs.page,
+            limit=query.limit + 1,
+            after=after,
+            provider=query.provider,
+            symbol=query.symbol,
+            suspended=query.suspended,
+        )
+    )
+    token = None
+    if len(found) > query.limit:
+        last = found[query.limit - 1]
+        token = needs.tokens.issue(
+            (last.created_at.isoformat(), str(last.job.job_id)), of="jobs", filters=filters
+        )
+    return answers.page(request, [_job(view) for view in found[: query.limit]], token)
+
+
+@router.get("/{job_id}", summary="Read a polling job", response_model=Job)
+async def read(needs: Needs, job_id: UUID) -> Response:
+    """Return a job and how it fares."""
+    view = await needs.store.run(lambda: needs.jobs.get(job_id))
+    if view is None:
+        raise Problem(problems.JOB_NOT_FOUND)
+    return answers.json(_job(view))
+
+
+@router.patch("/{job_id}", summary="Suspend or resume a polling job", response_model=Job)
+async def change(needs: Needs, job_id: UUID, wish: JobChange) -> Response:
+    """Suspend a job, or resume it: `{"suspended": true}`. A resumed job is due at once."""
+    view = await needs.store.run(lambda: needs.jobs.set_suspended(job_id, wish.suspended))
+    if view is None:
+        raise Problem(problems.JOB_NOT_FOUND)
+    return answers.json(_job(view))
+
+
+@router.delete("/{job_id}", summary="Delete a polling job", status_code=204)
+async def delete(needs: Needs, job_id: UUID) -> Response:
+    """Delete a job; its prices and its ledger stay."""
+    if not await needs.store.run(lambda: needs.jobs.delete(job_id)):
+        raise Problem(problems.JOB_NOT_FOUND)
+    return Response(status_code=204)
+
+
+@router.post("/{job_id}/runs", summary="Poll now", status_code=202)
+async def poll_now(needs: Needs, job_id: UUID) -> Response:
+    """Make a job due now, beside its schedule."""
+    if not await needs.store.run(lambda: needs.jobs.poll_now(job_id)):
+        view = await needs.store.run(lambda: needs.jobs.get(job_id))
+        raise Problem(problems.JOB_NOT_FOUND if view is None else problems.JOB_SUSPENDED)
+    return answers.json({"job_id": job_id, "status": "accepted"}, status=202)
+
+
+def _admitted(needs: Dependencies, wish: JobRequest) -> PollingJob:
+    provider = wish.provider or needs.default_provider
+    if provider not in needs.providers:
+        detail = f"provider {provider!r} is not known here; known are {', '.join(needs.providers)}"
+        raise Problem(problems.UNKNOWN_PROVIDER, detail, errors=[FieldError("body", ["provider"], detail)])
+    interval = int(wish.interval)
+    if interval < needs.min_interval_seconds:
+        raise InvalidInput(
+            f"interval is under this deployment's floor of {needs.min_interval_seconds} s", field="interval"
+        )
+    return PollingJob(
+        job_id=uuid7(needs.clock.now()),
+        symbols=tuple(wish.symbols),
+        provider=provider,
+        interval_seconds=interval,
+        slo=Slo(wish.slo.max_age_seconds, wish.slo.target) if wish.slo else None,
+    )
+
+
+def _idempotency(key: str | None, wish: JobRequest) -> tuple[str, bytes] | None:
+    if key is None:
+        return None
+    if not _key.fullmatch(key):
+        detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
+        raise Problem(problems.VALIDATION, detail, errors=[FieldError("header", ["Idempotency-Key"], detail)])
+    # What is asked, not how it was written: another order of fields is the same request.
+    promised = (wish.slo.max_age_seconds, wish.slo.target) if wish.slo else None
+    meant = msgspec.json.encode([wish.symbols, wish.interval, wish.provider, promised])
+    return key, hashlib.sha256(meant).digest()
+
+
+def _config(job: PollingJob) -> dict[str, object]:
+    return {"symbols": job.symbols, "interval": job.interval_seconds, "provider": job.provider}
+
+
+def _job(view: JobView) -> dict[str, object]:
+    job, origin = view.job, view.job.origin
+    return {
+        "job_id": job.job_id,
+        "status": "suspended" if job.suspended else "active",
+        "config": _config(job),
+        "suspended": job.suspended,
+        "origin": "kubernetes" if origin else "api",
+        "kubernetes": origin
+        and {
+            "release": origin.release,
+            "namespace": origin.namespace,
+            "name": origin.name,
+            "uid": origin.uid,
+        },
+        "created_at": answers.time(view.created_at),
+        "updated_at": answers.time(view.updated_at),
+        "next_due_at": answers.time(view.due_at),
+        "last_poll_at": answers.time(view.last_poll_at),
+        "last_success_at": answers.time(view.last_success_at),
+        "consecutive_failures": view.consecutive_failures,
+        "last_reason": view.last_reason,
+        "slo": job.slo and promises.shown(job.slo, view.standing),
+        "failing": view.failing,
+    }

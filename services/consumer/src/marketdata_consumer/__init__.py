@@ -1,0 +1,1 @@
+"""The consumer: turns price events into price points, moving averages and the latest price."""

@@ -1,0 +1,36 @@
+"""What is refused, with its origin and the reason; pure."""
+
+from uuid import UUID
+
+from marketdata.domain.dead_letter import DeadLetter
+from marketdata.errors import PoisonMessage
+from marketdata.messages.topics import HEADER_EVENT_ID
+from marketdata_consumer.ports import Message
+
+
+def dead_letter(message: Message, error: PoisonMessage) -> DeadLetter:
+    """Return the letter that keeps `message` whole."""
+    headers = list(message.headers() or ())
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None, "a consumed message"  # noqa: PT018
+    return DeadLetter(
+        event_id=_event_id(headers),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=headers,
+        reason=error.reason,
+        detail=str(error),
+    )
+
+
+def _event_id(headers: list[tuple[str, bytes | None]]) -> UUID | None:
+    for name, value in headers:
+        if name == HEADER_EVENT_ID and value is not None:
+            try:
+                return UUID(value.decode("ascii"))
+            except ValueError:
+                return None
+    return None

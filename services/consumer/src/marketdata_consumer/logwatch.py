@@ -1,0 +1,67 @@
+"""What the broker says of the log, asked every few seconds beside the loop.
+
+Two questions: is the topic still the same log (it may have been deleted and made again, or the
+broker be another), and where does each partition end. A slow broker delays the answers here and
+nothing else.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from marketdata.clock import Clock
+from marketdata.errors import StreamUnavailable
+from marketdata.telemetry import logs
+from marketdata_consumer.ports import LogDirectory
+
+_log = logs.get("consumer.logwatch")
+
+# An answer older than this many turns says that the broker does not answer.
+_FRESH_TURNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LogSight:
+    """What was asked for at `at` (monotonic seconds): the account, None for no such topic; the ends."""
+
+    at: float
+    account: str | None
+    ends: Mapping[int, int]
+
+    def lag(self, positions: Mapping[int, int]) -> int:
+        """Return how many messages wait behind `positions`."""
+        return sum(max(0, self.ends.get(p, 0) - position) for p, position in positions.items())
+
+
+class LogWatch:
+    """Asks in a thread of its own; `sight` is the last answer."""
+
+    def __init__(self, *, directory: LogDirectory, topic: str, clock: Clock, every_seconds: float) -> None:
+        self._directory = directory
+        self._topic = topic
+        self._clock = clock
+        self._every = every_seconds
+        self._stop = threading.Event()
+        self.sight: LogSight | None = None
+
+    def start(self) -> None:
+        """Begin asking."""
+        threading.Thread(target=self._run, name="logwatch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no more; does not wait."""
+        self._stop.set()
+
+    def answers(self) -> bool:
+        """Tell whether the broker answered lately."""
+        sight = self.sight
+        return sight is not None and self._clock.monotonic() - sight.at < _FRESH_TURNS * self._every
+
+    def _run(self) -> None:
+        while not self._clock.wait(self._every, self._stop):
+            began = self._clock.monotonic()
+            try:
+                account = self._directory.account(self._topic)
+                self.sight = LogSight(began, account, self._directory.ends(self._topic) if account else {})
+            except StreamUnavailable as error:
+                _log.debug("log_not_seen", error=str(error))

@@ -1,0 +1,1 @@
+"""Polls providers for due jobs and relays what they answered to Kafka."""

@@ -1,0 +1,49 @@
+"""From raw answers to the outcome of a fetch.
+
+Providers differ in how they ask; what becomes of an answer is the same for all, and is decided
+here from `parse` alone, so that what a fetch says is what its stored bytes say.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from uuid import UUID
+
+from marketdata.domain.answer import Answer, Parsed, Quote, RawResponse
+from marketdata.errors import MarketDataError, NoData
+
+
+def combine(
+    symbols: Sequence[str],
+    raws: Iterable[RawResponse],
+    parse: Callable[[RawResponse], Parsed],
+    *,
+    unanswered: Mapping[str, MarketDataError] | MarketDataError | None = None,
+) -> Answer:
+    """Return the outcome of asking for `symbols` that was answered by `raws`, oldest first.
+
+    A later quote replaces an earlier one, and any quote replaces a failure. `unanswered` is why no
+    answer speaks of a symbol (one reason for all, or for each): it counts where `raws` are silent.
+    """
+    asked = set(symbols)
+    kept = tuple(raws)
+    quotes: dict[str, tuple[Quote, UUID]] = {}
+    failures: dict[str, MarketDataError] = {}
+    for raw in kept:
+        parsed = parse(raw)
+        failures |= {symbol: error for symbol, error in parsed.failures.items() if symbol in asked}
+        quotes |= {
+            symbol: (quote, raw.raw_response_id) for symbol, quote in parsed.quotes.items() if symbol in asked
+        }
+    outcome = {
+        symbol: failures.get(symbol) or _reason(symbol, unanswered)
+        for symbol in symbols
+        if symbol not in quotes
+    }
+    return Answer(raws=kept, quotes=quotes, failures=outcome)
+
+
+def _reason(
+    symbol: str, unanswered: Mapping[str, MarketDataError] | MarketDataError | None
+) -> MarketDataError:
+    if isinstance(unanswered, MarketDataError):
+        return unanswered
+    return (unanswered or {}).get(symbol) or NoData(f"no answer speaks of {symbol}")

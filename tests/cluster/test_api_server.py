@@ -1,0 +1,62 @@
+"""The Kubernetes API server dies under a release that runs, and comes back."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from marketdata.clock import SystemClock
+from support import own_cluster
+from support.real_kubernetes import a_manifest
+from support.releases import CommandFailed, Release
+from support.waiting import eventually, holds
+
+pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster]
+
+AWAY_SECONDS = 15
+SWEPT_WITHIN_SECONDS = 120  # a deletion that the watch missed is found by the next sweep
+SPEC = {"symbols": ["NFLX", "INTC"], "provider": "synthetic", "interval": 1}
+
+
+def is_away(release: Release) -> bool:
+    try:
+        release.run("get", "pods", within=10)
+    except CommandFailed:
+        return True
+    return False
+
+
+def of_objects(release: Release) -> set[str]:
+    """Return the names of the objects that the API shows jobs of."""
+    jobs = release.ask("GET", "/prices/poll")[1]["data"]
+    return {each["kubernetes"]["name"] for each in jobs if each["kubernetes"]}
+
+
+def test_polling_goes_on_without_the_api_server_and_the_operator_converges_when_it_is_back(
+    release: Release,
+) -> None:
+    release.apply(a_manifest("stays", SPEC), a_manifest("goes", SPEC | {"symbols": ["IBM"]}))
+    release.run("wait", "--for=condition=Ready", "pollingjob", "--all", "--timeout=60s", within=70)
+    starts = release.starts()
+
+    began = SystemClock().now()
+    own_cluster.kill("kube-apiserver")
+    try:
+        holds(lambda: is_away(release), during=AWAY_SECONDS, every=1)
+    finally:
+        own_cluster.up()
+    ended = SystemClock().now()
+    release.run("delete", "pollingjob", "goes", "--wait=true")
+    release.apply(a_manifest("comes", SPEC | {"symbols": ["CSCO"]}))
+    release.run("wait", "--for=condition=Ready", "pollingjob/comes", "--timeout=60s", within=70)
+
+    eventually(lambda: of_objects(release) == {"stays", "comes"}, within=SWEPT_WITHIN_SECONDS, every=2)
+    polled = [datetime.fromisoformat(each["fetched_at"]).astimezone(UTC) for each in release.history("NFLX")]
+    meanwhile = sorted(at for at in polled if began <= at <= ended)
+    gaps = [later - sooner for sooner, later in zip([began, *meanwhile], [*meanwhile, ended], strict=True)]
+    assert max(gaps) < timedelta(seconds=5), meanwhile
+    assert release.starts() == starts
+    release.run("delete", "pollingjob", "--all", "--wait=true")
+    eventually(release.is_ready, within=120, every=2)
+    release.settled()
+    # Scheduler and kubelet look for the API server ever more seldom: a new pod shows that they found it.
+    release.run_helm("test", release.name)

@@ -1,0 +1,143 @@
+"""Dashboards and alerts on the real Prometheus of the cluster, over a release that works."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.alerts import NAMES
+from support.causes import CAUSES
+from support.chart import ROOT
+from support.dashboards import PanelQuery, queries
+from support.prometheus import Prometheus
+from support.promql import selectors
+from support.releases import Release
+from support.waiting import eventually
+
+pytestmark = [pytest.mark.cluster, pytest.mark.monitoring]
+
+WATCHED = (
+    "metrics.podMonitor.enabled=true",
+    "metrics.podMonitor.interval=5s",
+    "monitoring.dashboards.enabled=true",
+    "monitoring.alerts.enabled=true",
+)
+ON_SCALING = {"MarketDataConsumersAtMaximum"}
+# Over hours of a budget of thirty days, and over consumers at their maximum: their cases are in tests/alerts.
+NOT_CAUSED = ON_SCALING | {"MarketDataPricesBurningBudgetFast", "MarketDataPricesBurningBudgetSlow"}
+# Absent while all is well; that their labels and values are those of the catalogue is a test of its own.
+ONLY_IN_TROUBLE = {
+    "ALERTS": 'alertstate="firing"',
+    "marketdata_api_requests_total": 'status=~"5.."',
+    "marketdata_poller_symbols_total": 'outcome=~"failed|skipped"',
+    "marketdata_poller_breaker_state": "",
+    "marketdata_poller_dead_letters_total": "",
+}
+# Only how long is shortened, and from when on it counts; what is compared stays.
+SHORT = {
+    "MarketDataOutboxOld": ("threshold=5", "for=5s"),
+    "MarketDataPollersGone": ("for=5s",),
+    "MarketDataPollingUnknown": ("for=5s",),
+    "MarketDataApiGone": ("for=5s",),
+    "MarketDataApiFailing": ("window=30s", "for=5s"),
+    "MarketDataOperatorNotConverging": ("window=30s", "for=5s"),
+    "MarketDataConsumerStuck": ("window=30s", "for=5s"),
+    "MarketDataLagNotDraining": ("threshold=5", "window=30s", "for=5s"),
+    "MarketDataLagUnknown": ("for=5s",),
+    "MarketDataDeadLetters": ("window=1m",),
+    "MarketDataPricesStale": ("for=5s",),
+    "MarketDataProviderBlocked": ("for=5s",),
+    "MarketDataLedgerOutOfBalance": ("for=5s",),
+}
+QUERIES_WITHIN_SECONDS = 180
+FIRES_WITHIN_SECONDS = 180
+RESOLVES_WITHIN_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def watched(release: Release) -> Iterator[Prometheus]:
+    """Prometheus, with the release scraped by it and at work on the samples."""
+    release.upgrade(*WATCHED)
+    samples = str(ROOT / "k8s" / "samples")
+    release.run("apply", "--filename", samples)
+    try:
+        eventually(lambda: release.ask("GET", "/prices/latest?symbol=AAPL")[0] == 200, within=90, every=1)
+        yield Prometheus.found(release)
+    finally:
+        release.run("delete", "--filename", samples, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def short(watched: Prometheus) -> Prometheus:
+    """The same, with alerts that wait for seconds where they wait for minutes."""
+    overrides = [
+        f"monitoring.alerts.overrides.{name}.{change}"
+        for name, changes in SHORT.items()
+        for change in changes
+    ]
+    watched.release.upgrade(*WATCHED, *overrides)
+    return watched
+
+
+def test_every_query_of_every_panel_returns_data(watched: Prometheus) -> None:
+    chosen = {"namespace": watched.release.namespace, "release": watched.release.name}
+    empty: list[PanelQuery] = queries()
+    assert len(empty) > 70
+
+    def all_answered() -> bool:
+        watched.release.ask("GET", "/prices/latest?symbol=AAPL")
+        empty[:] = [each for each in empty if not watched.values(each.filled(chosen))]
+        assert not empty, "\n".join(f"{each.dashboard} / {each.panel}: {each.expression}" for each in empty)
+        return True
+
+    assert eventually(all_answered, within=QUERIES_WITHIN_SECONDS, every=2)
+
+
+def test_what_a_panel_asks_for_is_there_and_not_only_its_zero(watched: Prometheus) -> None:
+    """Many panels show 0 where there is no series, a wrong label among the reasons: their parts are asked."""
+    chosen = {"namespace": watched.release.namespace, "release": watched.release.name}
+    parts = {part for each in queries() for part in selectors(each.filled(chosen))}
+    absent = sorted(
+        {
+            part.text
+            for part in parts
+            if part.name not in ONLY_IN_TROUBLE or ONLY_IN_TROUBLE[part.name] not in part.text
+        }
+    )
+    assert len(absent) > 50
+
+    def all_there() -> bool:
+        watched.release.ask("GET", "/prices/latest?symbol=AAPL")
+        absent[:] = [part for part in absent if not watched.values(f"count({part})")]
+        assert not absent, "\n".join(absent)
+        return True
+
+    assert eventually(all_there, within=QUERIES_WITHIN_SECONDS, every=2)
+
+
+def test_every_alert_is_evaluated_and_none_fires_while_all_is_well(watched: Prometheus) -> None:
+    def all_evaluated() -> bool:
+        found = {name: (rule["health"], rule.get("lastError", "")) for name, rule in watched.rules().items()}
+        assert found == {name: ("ok", "") for name in NAMES if name not in ON_SCALING}
+        return True
+
+    assert eventually(all_evaluated, within=90, every=2)
+    assert [name for name, state in watched.states().items() if state == "firing"] == []
+
+
+def test_every_alert_has_a_cause_that_is_tried_here() -> None:
+    assert set(CAUSES) == set(SHORT) == set(NAMES) - NOT_CAUSED
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_an_alert_fires_for_its_cause_and_resolves_when_it_is_gone(short: Prometheus, name: str) -> None:
+    assert eventually(lambda: short.states().get(name) == "inactive", within=RESOLVES_WITHIN_SECONDS, every=2)
+
+    def state_with_traffic() -> str:
+        if name == "MarketDataApiFailing":
+            short.release.ask("GET", "/test-db")
+        return short.states()[name]
+
+    with CAUSES[name](short.release):
+        assert eventually(lambda: state_with_traffic() == "firing", within=FIRES_WITHIN_SECONDS, every=1)
+    assert eventually(lambda: state_with_traffic() == "inactive", within=RESOLVES_WITHIN_SECONDS, every=2)

@@ -1,0 +1,147 @@
+"""Redis or Postgres away: the API serves what is left, says 503 for the rest, and recovers by itself."""
+
+import time
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from marketdata.clock import SystemClock
+from support.builders import a_price
+from support.proxy import Proxy
+from support.waiting import eventually, holds
+
+from .conftest import Api, Start, store
+
+_LATEST = "/prices/latest?symbol=AAPL&provider=synthetic"
+
+
+def _through(proxy: Proxy, url: str) -> str:
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}"))
+
+
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def _source(api: Api) -> str:
+    answer = api.get(_LATEST)
+    assert answer.status_code == 200, answer.text
+    return str(answer.headers["x-cache"])
+
+
+@pytest.mark.parametrize("fault", ["cut", "half_open"])
+def test_redis_away_means_postgres_answers_at_once_and_back_means_the_cache_does(
+    start_api: Start, redis_url: str, fault: str
+) -> None:
+    with Proxy(_port(redis_url)) as proxy:
+        api = start_api(redis=_through(proxy, redis_url))
+        store(api.database.engine, [a_price()])
+        eventually(lambda: _source(api) == "HIT", within=10)
+
+        (proxy.cut if fault == "cut" else proxy.half_open)()
+        first = _source(api)
+        begun = time.monotonic()
+        during = {_source(api) for _ in range(100)}
+        took = time.monotonic() - begun
+
+        assert (first, during) == ("BYPASS", {"BYPASS"})
+        # A hundred requests cost less than the timeouts of a few: nobody waits for what is known to be away.
+        assert took < 100 * 0.1
+        assert api.metric('marketdata_api_dependency_away{dependency="redis"}') == 1
+        assert api.get("/readyz").status_code == 200
+
+        proxy.pass_all()
+        eventually(lambda: _source(api) == "HIT", within=10)
+        assert api.metric('marketdata_api_dependency_away{dependency="redis"}') == 0
+
+
+def test_a_slow_redis_costs_one_timeout_and_not_one_for_each_request(
+    start_api: Start, redis_url: str
+) -> None:
+    with Proxy(_port(redis_url)) as proxy:
+        api = start_api(redis=_through(proxy, redis_url))
+        store(api.database.engine, [a_price()])
+        eventually(lambda: _source(api) == "HIT", within=10)
+
+        proxy.delay(3.0)
+        assert _source(api) == "BYPASS"
+        begun = time.monotonic()
+        assert {_source(api) for _ in range(50)} == {"BYPASS"}
+
+        assert time.monotonic() - begun < 50 * 0.1
+
+
+def test_redis_that_was_never_there_is_no_reason_not_to_answer(start_api: Start) -> None:
+    api = start_api(redis="redis://127.0.0.1:1/0")
+    store(api.database.engine, [a_price()])
+
+    assert {_source(api) for _ in range(10)} == {"BYPASS"}
+    assert api.poll().status_code == 202
+
+
+@pytest.mark.parametrize("fault", ["cut", "half_open"])
+def test_postgres_away_means_cached_prices_still_and_503_for_the_rest_until_it_is_back(
+    start_api: Start, fault: str
+) -> None:
+    probe = start_api()
+    url = probe.database.url
+    with Proxy(_port(url)) as proxy:
+        api = start_api(DATABASE_URL=_through(proxy, url), MARKETDATA_API_STORE_TIMEOUT_SECONDS="2")
+        api.cache(a_price(observed_at=SystemClock().now()))
+        assert api.poll().status_code == 202
+
+        (proxy.cut if fault == "cut" else proxy.half_open)()
+        refused = api.poll()
+        begun = time.monotonic()
+        rest = [api.poll(), api.get("/prices/poll"), api.get("/prices/history?symbol=AAPL")]
+        took = time.monotonic() - begun
+        missed = api.get("/prices/latest?symbol=NOTCACHED")
+
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "database-unavailable"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert {answer.status_code for answer in [*rest, missed]} == {503}
+        assert took < 2
+        assert _source(api) == "HIT"
+        assert api.get("/test-db").json() == {"status": "error", "details": "database unreachable"}
+        assert api.get("/test-db").status_code == 503
+        assert (api.get("/readyz").status_code, api.get("/healthz").status_code) == (200, 200)
+        assert api.metric('marketdata_api_dependency_away{dependency="postgres"}') == 1
+
+        proxy.pass_all()
+        eventually(lambda: api.poll().status_code == 202, within=20)
+        assert api.get("/test-db").json() == {"status": "connected"}
+
+
+def test_both_away_is_a_503_and_never_a_500(start_api: Start, redis_url: str) -> None:
+    url = start_api().database.url
+    with Proxy(_port(url)) as postgres, Proxy(_port(redis_url)) as redis:
+        api = start_api(redis=_through(redis, redis_url), DATABASE_URL=_through(postgres, url))
+        postgres.cut()
+        redis.cut()
+
+        answers = [api.get(_LATEST) for _ in range(20)]
+
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+            (503, "database-unavailable")
+        }
+        assert "retry-after" in answers[0].headers
+        assert api.process.is_running
+        api.process.terminate()
+        assert api.process.wait() == 0
+
+
+def test_an_api_before_its_schema_answers_waits_and_becomes_ready(start_api: Start) -> None:
+    api = start_api()
+    api.execute("update schema_state set revision = 0")
+    second = start_api(until_ready=False)
+
+    eventually(lambda: "revision 0" in second.get("/readyz").json()["status"], within=20)
+    holds(lambda: second.get("/readyz").status_code == 503, during=1)
+    api.execute("update schema_state set revision = 1")
+
+    eventually(lambda: second.get("/readyz").status_code == 200, within=20)

@@ -1,0 +1,115 @@
+"""Kafka away, a broker that forgets, a Postgres that comes and goes, and kills at random."""
+
+import random
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from marketdata_tools.embedded.broker import EmbeddedBroker
+from marketdata_tools.embedded.process import free_port
+from support.proxy import Proxy
+from support.waiting import eventually, holds
+
+
+@pytest.mark.timeout(120)
+def test_while_kafka_is_away_polling_goes_on_and_the_outbox_grows_without_long_transactions(world):
+    nobody = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+    world.watch("AAPL", "MSFT", provider="synthetic")
+    poller = world.poller(env=nobody)
+    eventually(lambda: world.count("outbox") >= 8, within=40)
+
+    holds(
+        lambda: (
+            world.scalar(
+                """select coalesce(max(extract(epoch from now() - xact_start)), 0) from pg_stat_activity
+            where datname = current_database() and application_name = 'marketdata-poller'"""
+            )
+            < 2
+        ),
+        during=2.0,
+    )
+    assert world.count("outbox", "published_at is not null") == 0
+    poller.terminate()
+    assert poller.wait() == 0
+    world.poller()
+    eventually(lambda: world.count("outbox", "published_at is null") < 4, within=30)
+
+
+@pytest.mark.timeout(180)
+def test_what_a_broker_forgot_is_published_again_to_the_next_and_nothing_else_is(world, tmp_path):
+    broker = EmbeddedBroker(tmp_path / "first")
+    broker.start()
+    world.kafka = replace(world.kafka, bootstrap=broker.bootstrap, is_real=False)
+    world.kafka.create_topic(world.kafka.topic)
+    world.watch("AAPL", "MSFT", "GOOG")
+    poller = world.poller()
+    eventually(lambda: world.count("outbox", "published_at is not null") >= 6, within=40)
+    broker.kill()
+    poller.terminate()
+    assert poller.wait() == 0
+    forgotten = world.count("outbox", "published_at is not null")
+    another = EmbeddedBroker(tmp_path / "second")
+    another.start()
+    try:
+        world.kafka = replace(world.kafka, bootstrap=another.bootstrap)
+        world.kafka.create_topic(world.kafka.topic)
+        world.consumer()
+        world.poller()
+        world.more_polls(3)
+        world.suspend_all()
+        world.settle(within=60)
+
+        assert world.scalar("select sum(republished) from event_ledger") == forgotten
+        world.prove()
+    finally:
+        another.kill()
+
+
+@pytest.mark.timeout(120)
+def test_while_postgres_is_away_the_poller_waits_and_then_goes_on(world):
+    address = urlsplit(world.database.url)
+    with Proxy(address.port) as proxy:
+        url = world.database.url.replace(f":{address.port}/", f":{proxy.port}/")
+        world.watch("AAPL", "MSFT")
+        poller = world.poller(env={"DATABASE_URL": url})
+        world.more_polls(2)
+        proxy.cut()
+        poller.says("a dependency is away|waits for the store", within=30)
+        before = world.count("polls")
+        proxy.pass_all()
+        eventually(lambda: world.count("polls") > before, within=40)
+
+        assert poller.is_running
+        poller.terminate()
+        assert poller.wait() == 0
+
+
+def campaign(world, *, kills, seed):
+    chance = random.Random(seed)
+    world.consumer()
+    world.watch("AAPL", "MSFT", "NOSUCH")
+    world.watch("MSFT", "^GSPC", "GOOG", "AMZN")
+    steady = world.poller()
+    for _ in range(kills):
+        victim = world.poller(crash_after_steps=chance.randint(1, 60))
+        victim.crashed(90)
+    steady.kill()
+    world.poller()
+    world.more_polls(4)
+    world.suspend_all()
+    world.settle(within=90)
+    world.prove()
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(240)
+def test_kills_at_random_points_lose_and_double_nothing(world):
+    campaign(world, kills=3, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(10))
+def test_many_kills_at_random_points_lose_and_double_nothing(world, seed):
+    campaign(world, kills=30, seed=seed)

@@ -1,0 +1,75 @@
+"""A client within the cluster that asks the API without a pause, and remembers all that it was told."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.releases import Release
+from support.waiting import eventually
+
+# Each time over a new connection, as clients behind a load balancer do, until it is told to stop.
+_ASK_AND_ASK = """\
+import json, signal, sys, time, urllib.request
+url, asked, wrong, told, stop = sys.argv[1], 0, [], {}, []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+print("asking", flush=True)
+while not stop:
+    began = time.time()
+    asked += 1
+    try:
+        price = json.loads(urllib.request.urlopen(url, timeout=10).read())
+        told[price["raw_response_id"]] = [price["timestamp"], price["price"]]
+    except Exception as error:
+        wrong.append(f"{began:.1f} {type(error).__name__}: {error}")
+    time.sleep(0.05)
+print(json.dumps({"asked": asked, "wrong": wrong, "told": told}), flush=True)
+"""
+_NAME = "asking"
+
+
+@dataclass
+class Told:
+    """What the client saw; filled when it has ended."""
+
+    asked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    prices: dict[str, list[str]] = field(default_factory=dict)  # time and price by raw answer
+
+
+@contextmanager
+def asking(release: Release, symbol: str) -> Iterator[Told]:
+    """Ask for the latest price of `symbol` some fifteen times a second within the block."""
+    api = release.get("deployment", f"{release.name}-market-data-api")["spec"]["template"]["spec"]
+    url = f"http://{release.name}-market-data-api/prices/latest?symbol={symbol}"
+    pod = _pod(api["containers"][0]["image"], url)
+    release.run("apply", "--filename", "-", given=json.dumps(pod))
+    told = Told()
+    try:
+        eventually(lambda: "asking" in release.run("logs", _NAME), within=60, every=1)
+        yield told
+        release.run("exec", _NAME, "--", "python", "-c", "import os; os.kill(1, 15)")
+        eventually(lambda: _last_line(release).startswith("{"), within=30, every=0.5)
+        seen = json.loads(_last_line(release))
+        told.asked, told.wrong, told.prices = seen["asked"], seen["wrong"], seen["told"]
+    finally:
+        release.run("delete", "pod", _NAME, "--grace-period=1")
+
+
+def _last_line(release: Release) -> str:
+    return release.run("logs", _NAME).strip().rpartition("\n")[2]
+
+
+def _pod(image: str, url: str) -> dict[str, Any]:
+    container = {
+        "name": _NAME, "image": image, "imagePullPolicy": "IfNotPresent",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "command": ["python", "-c", _ASK_AND_ASK, url], "env": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
+    }  # fmt: skip
+    spec = {
+        "restartPolicy": "Never", "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }  # fmt: skip
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": _NAME}, "spec": spec}

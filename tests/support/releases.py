@@ -1,0 +1,240 @@
+"""An installed release on the cluster that KUBECONFIG names, and what people do with it.
+
+Everything goes through Helm and kubectl, as it does for people. The API is asked from within the
+cluster, through its Service.
+"""
+
+import json
+import subprocess
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import yaml
+
+from support.chart import CHART
+from support.waiting import eventually
+
+READY_WITHIN_SECONDS = 180
+_COMPONENT = "app.kubernetes.io/component"
+_ASK = """\
+import json, sys, urllib.error, urllib.request
+method, url, body = sys.argv[1:4]
+kind = {"content-type": "application/json"}
+request = urllib.request.Request(url, data=body.encode() or None, method=method, headers=kind)
+try:
+    answer = urllib.request.urlopen(request, timeout=10)
+except urllib.error.HTTPError as error:
+    answer = error
+print(json.dumps([answer.status, answer.read().decode(), dict(answer.headers)]))
+"""
+
+
+_QUERY = """\
+import json, os, psycopg2, sys
+from pathlib import Path
+connection = psycopg2.connect(
+    host=os.environ["DB_HOST"], dbname=os.environ["DB_NAME"], user=os.environ["DB_USER"],
+    password=Path(os.environ["DB_PASSWORD_FILE"]).read_text().strip(),
+)
+cursor = connection.cursor()
+cursor.execute(sys.argv[1])
+print(json.dumps(cursor.fetchall()))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release in a namespace of its own."""
+
+    helm: Path
+    kubectl: Path
+    namespace: str
+    settings: tuple[str, ...] = field(default=())
+    name: str = "md"
+
+    def run_helm(self, *arguments: str, within: float = 300) -> str:
+        return _run([str(self.helm), *arguments, "--namespace", self.namespace], within=within)
+
+    def run(self, *arguments: str, within: float = 120, given: str | None = None) -> str:
+        """Return what kubectl says in the release's namespace."""
+        return _run(
+            [str(self.kubectl), "--namespace", self.namespace, *arguments], within=within, given=given
+        )
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(self.run("get", *arguments, "--output", "json")))
+
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        self.run("apply", "--filename", "-", given=yaml.safe_dump_all(manifests))
+
+    def install(self) -> None:
+        """Install, and return when all is ready; fails if that takes longer than is promised."""
+        self.run_helm(
+            "install", self.name, str(CHART), *self._given(), "--take-ownership",
+            "--wait", "--timeout", f"{READY_WITHIN_SECONDS}s",
+        )  # fmt: skip
+
+    def upgrade(self, *settings: str, json_settings: Sequence[str] = ()) -> None:
+        """Upgrade to the settings of the install and these, and wait."""
+        structured = [part for each in json_settings for part in ("--set-json", each)]
+        self.run_helm(
+            "upgrade", self.name, str(CHART), *self._given(*settings), *structured,
+            "--wait", "--timeout", "180s",
+        )  # fmt: skip
+
+    def leave_autoscaling(self, kind: str) -> None:
+        """Go back to the number of pods that the install gives, as docs/guides/scaling.md says."""
+        self.run("delete", kind, "--selector", f"app.kubernetes.io/instance={self.name}", "--wait=true")
+        self.run_helm(
+            "upgrade", self.name, str(CHART), *self._given(), "--force-conflicts",
+            "--wait", "--timeout", "180s",
+        )  # fmt: skip
+
+    def rollback(self) -> None:
+        self.run_helm("rollback", self.name, "--wait", "--timeout", "180s")
+
+    def uninstall(self) -> None:
+        self.run_helm("uninstall", self.name, "--wait", "--timeout", "120s", within=150)
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        """Return the status and the document that the API answers, asked through its Service."""
+        status, text, _ = self._asked(method, path, body)
+        return status, json.loads(text) if text else None
+
+    def poll(self, *symbols: str) -> str:
+        """Have these polled each second; return the job's id once there is a price of the first."""
+        job = {"symbols": symbols, "provider": "synthetic", "interval": 1}
+        status, answer = self.ask("POST", "/prices/poll", job)
+        assert status == 202, answer
+        latest = f"/prices/latest?symbol={symbols[0]}"
+        eventually(lambda: self.ask("GET", latest)[0] == 200, within=60, every=1)
+        return str(answer["job_id"])
+
+    def retire(self, job: str) -> None:
+        status, answer = self.ask("DELETE", f"/prices/poll/{job}")
+        assert status == 204, answer
+
+    def source(self, path: str) -> str:
+        """Return where the API says it has the latest price of `path` from."""
+        _, _, headers = self._asked("GET", path, None)
+        return headers["x-cache"]
+
+    def history(self, symbol: str) -> list[dict[str, Any]]:
+        """Return every price of `symbol` that the API has, page after page."""
+        found: list[dict[str, Any]] = []
+        path = first = f"/prices/history?symbol={symbol}&limit=1000"
+        while True:
+            status, page = self.ask("GET", path)
+            assert status == 200, page
+            found += page["data"]
+            if not page["next_page_token"]:
+                return found
+            path = f"{first}&page_token={quote(page['next_page_token'])}"
+
+    def _asked(
+        self, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> tuple[int, str, dict[str, str]]:
+        url = f"http://{self.name}-market-data-api{path}"
+        text = self.run(
+            "exec", f"deploy/{self.name}-market-data-poller", "--",
+            "python", "-c", _ASK, method, url, json.dumps(body) if body is not None else "",
+        )  # fmt: skip
+        status, answer, headers = json.loads(text)
+        return status, answer, {name.lower(): value for name, value in headers.items()}
+
+    def query(self, statement: str) -> list[list[Any]]:
+        """Return what the release's database answers."""
+        api = f"deploy/{self.name}-market-data-api"
+        answer = self.run("exec", api, "--", "python", "-c", _QUERY, statement)
+        return cast("list[list[Any]]", json.loads(answer))
+
+    def ledger(self) -> dict[str, Any]:
+        status, document = self.ask("GET", "/prices/ledger")
+        assert status == 200, document
+        return cast("dict[str, Any]", document)
+
+    def stores_more_than(self, count: int) -> None:
+        """Wait until more events than that are stored."""
+        eventually(lambda: self.ledger()["counters"]["stored"] > count, within=60, every=1)
+
+    def settled(self) -> dict[str, Any]:
+        """Return the ledger once it balances with nothing open; waits for that."""
+
+        def balanced() -> dict[str, Any]:
+            ledger = self.ledger()
+            assert ledger["balanced"], ledger
+            assert ledger["events"], ledger
+            assert all(each["open"] == 0 for each in ledger["events"]), ledger
+            return ledger
+
+        return eventually(balanced, within=90, every=1)
+
+    def is_ready(self) -> bool:
+        """Tell whether every Deployment and StatefulSet has all its pods ready, none left from before."""
+        found = self.get("deployments,statefulsets")["items"]
+        return all(
+            each["status"].get("observedGeneration") == each["metadata"]["generation"]
+            and each["status"].get("readyReplicas", 0) == each["spec"]["replicas"]
+            and each["status"].get("updatedReplicas", 0) == each["spec"]["replicas"]
+            and each["status"].get("replicas", 0) == each["spec"]["replicas"]
+            for each in found
+        )
+
+    def kill(self, selector: str) -> None:
+        """Kill the pods that `selector` finds, without a word to them; return when they are gone."""
+        self._delete(selector, "--force", "--grace-period=0")
+
+    def send_away(self, selector: str) -> None:
+        """Delete the pods that `selector` finds, which may end in peace; return when they are gone."""
+        self._delete(selector)
+
+    def _delete(self, selector: str, *how: str) -> None:
+        victims = self._uids(selector)
+        assert victims, f"no pod is {selector}"
+        self.run("delete", "pods", "--selector", selector, "--wait=false", *how)
+        eventually(lambda: not victims & self._uids(selector), within=90, every=0.5)
+
+    def _uids(self, selector: str) -> set[str]:
+        return {each["metadata"]["uid"] for each in self.get("pods", "--selector", selector)["items"]}
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Return what a Secret holds."""
+        return {key: b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
+
+    def set_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Change some keys of a Secret."""
+        self.run("patch", "secret", name, "--type=merge", "--patch", json.dumps({"stringData": values}))
+
+    def in_each(self, component: str, *command: str) -> list[str]:
+        """Return what the command says in each of a component's pods."""
+        pods = self.run("get", "pods", "--selector", f"{_COMPONENT}={component}", "--output", "name").split()
+        return [self.run("exec", pod, "--", *command) for pod in pods]
+
+    def starts(self) -> dict[str, list[int]]:
+        """Return how often each container of our own pods was started again, by pod; of those to stay."""
+        ours = f"{_COMPONENT} in (api, poller, consumer, operator)"
+        return {
+            each["metadata"]["name"]: [
+                status["restartCount"] for status in each["status"]["containerStatuses"]
+            ]
+            for each in self.get("pods", "--selector", ours)["items"]
+            if "deletionTimestamp" not in each["metadata"]
+        }
+
+    def _given(self, *settings: str) -> list[str]:
+        return [part for each in (*self.settings, *settings) for part in ("--set", each)]
+
+
+class CommandFailed(AssertionError):
+    """A command did not end well; the message is what it said."""
+
+
+def _run(command: list[str], *, within: float, given: str | None = None) -> str:
+    answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=within, input=given)
+    if answer.returncode:
+        raise CommandFailed(f"{' '.join(command[:6])} …: {answer.stderr[-3000:]}{answer.stdout[-1000:]}")
+    return answer.stdout

@@ -1,0 +1,38 @@
+"""A signal reaches the event, also when it comes while the event's own lock is held."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from marketdata.stopping import stop_on_signals
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_the_event(number: signal.Signals) -> None:
+    stop = threading.Event()
+    stop_on_signals(stop)
+
+    os.kill(os.getpid(), number)
+
+    assert stop.wait(5)
+
+
+def test_a_signal_in_the_middle_of_waiting_does_not_deadlock() -> None:
+    stop = threading.Event()
+    stop_on_signals(stop)
+
+    with stop._cond:  # type: ignore[attr-defined]  # held for an instant within Event.wait
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert stop.wait(5)

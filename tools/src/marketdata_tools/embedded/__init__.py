@@ -1,0 +1,1 @@
+"""Real servers out of packages: PostgreSQL, a Redis-protocol server, librdkafka's mock broker."""
