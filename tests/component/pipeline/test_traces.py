@@ -49,6 +49,13 @@ def start(service: Pipeline, **settings: str) -> None:
     service.wait_until_up()
 
 
+def end_all(service: Pipeline) -> None:
+    for process in service.running.values():
+        process.terminate()
+    for process in service.running.values():
+        assert process.wait(within=12) == 0
+
+
 def only(spans: list[Received]) -> Received:
     assert len(spans) == 1, spans
     return spans[0]
@@ -68,12 +75,13 @@ def test_a_poll_s_trace_goes_on_through_kafka_to_the_store_and_the_cache(
     start(service, **seen.env())
     service.watch(["AAPL", "MSFT"])
 
-    def whole() -> list[Received]:
+    def stored() -> set[str]:
         ends = [*seen.named("consume"), *seen.named("stored")]
-        traced = {s.trace_id for s in seen.named("poll")} & {s.trace_id for s in ends}
-        return [s for s in seen.spans if s.trace_id == min(traced)] if traced else []
+        return {s.trace_id for s in seen.named("poll")} & {s.trace_id for s in ends}
 
-    trace = eventually(whole, within=40)
+    trace_id = min(eventually(stored, within=40))
+    end_all(service)  # a process sends what it still holds when it ends: the trace is whole now
+    trace = [s for s in seen.spans if s.trace_id == trace_id]
     poll = only([s for s in trace if s.name == "poll"])
     publish = [s for s in trace if s.name == "publish"]
     assert (poll.service, poll.parent_id) == ("market-data-poller", "")
@@ -174,10 +182,8 @@ def test_a_collector_that_is_gone_costs_neither_prices_nor_memory_nor_the_end(
     eventually(lambda: service.get(LATEST).body["fetched_at"] > newest, within=10)
     assert lives()
     assert all(now - before[name] < GROWTH for name, now in service.memory().items())
+    end_all(service)
     for process in service.running.values():
-        process.terminate()
-    for process in service.running.values():
-        assert process.wait(within=12) == 0
         assert process.output().count("spans are dropped") <= 1
 
 
