@@ -185,8 +185,14 @@ class Release:
         )
 
     def kill(self, selector: str) -> None:
-        """Kill the pods that `selector` finds, without a word to them; return when they are gone."""
-        self._delete(selector, "--force", "--grace-period=0")
+        """Kill the pods that `selector` finds, without a word to them; return when they are gone.
+
+        A pod with a claim has a second: forced, its successor would start on the same volume while
+        it still runs, and two Postgres servers on one data directory destroy it (seen once in 19).
+        """
+        pods = self.get("pods", "--selector", selector)["items"]
+        has_claim = any("persistentVolumeClaim" in volume for pod in pods for volume in pod["spec"]["volumes"])
+        self._delete(selector, *(["--grace-period=1"] if has_claim else ["--force", "--grace-period=0"]))
 
     def send_away(self, selector: str) -> None:
         """Delete the pods that `selector` finds, which may end in peace; return when they are gone."""
