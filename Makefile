@@ -23,6 +23,17 @@ KAFKA := $(realpath ../shared/kafka/kafka)
 CLUSTER := $(realpath ../shared/cluster/cluster)
 KAFKA_PORT ?= 19292
 ADAPTER_RULES := build/adapter-rules.json
+SCALING := tests/cluster/test_autoscaling.py tests/cluster/test_autoscaling_of_services.py
+METRICS_SERVER := sigs.k8s.io/metrics-server/cmd/metrics-server@v0.8.0
+
+# $(call add-metrics-server,builder): a metrics API for a test cluster that has none.
+define add-metrics-server
+mkdir -p build/metrics-server; cp tests/cluster/metrics_server/Dockerfile build/metrics-server/; \
+  GOBIN=$(CURDIR)/build/metrics-server CGO_ENABLED=0 go install -ldflags=-s $(METRICS_SERVER); \
+  $(1) metrics-server:test build/metrics-server; \
+  kubectl apply -f tests/cluster/metrics_server/metrics-server.yaml; \
+  kubectl rollout status -n kube-system deployment/metrics-server --timeout 120s
+endef
 
 # $(call build-images,builder,tag); not a target, for a recipe that says $(MAKE) runs under --dry-run too.
 define build-images
@@ -162,14 +173,17 @@ test-monitoring: setup ## Ask every panel and scale consumers by HPA and by KEDA
 	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and monitoring and keda" --timeout 900 tests/cluster
 
 .PHONY: test-scale
-test-scale: setup ## Scale consumers on a backlog of 500,000 events, by HPA and by KEDA, on the test cluster
+test-scale: setup ## Scale consumers on 500,000 events, pollers on lateness, the API on CPU, on the test cluster; needs go
 	@test -n "$(CLUSTER)" || { echo "CLUSTER: set it to the command of the test cluster" >&2; exit 1; }; \
-	  eval "$$($(CLUSTER) env)"; export TEST_SCALE_EVENTS=500000; \
+	  eval "$$($(CLUSTER) env)"; $(CLUSTER) up > /dev/null; export TEST_SCALE_EVENTS=500000; \
+	  $(call build-images,$(CLUSTER) build,test); \
+	  $(CLUSTER) standins charts/market-data; \
 	  mkdir -p build; $(BIN)/python -m marketdata_tools.adapter_rules > $(ADAPTER_RULES); \
 	  $(CLUSTER) monitoring --rules $(ADAPTER_RULES); \
-	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and not keda" --timeout 3600 tests/cluster/test_autoscaling.py; \
+	  $(call add-metrics-server,$(CLUSTER) build); \
+	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and not keda" --timeout 3600 $(SCALING); \
 	  $(CLUSTER) keda; \
-	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and keda" --timeout 3600 tests/cluster/test_autoscaling.py
+	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and keda" --timeout 3600 $(SCALING)
 
 .PHONY: test-causes
 test-causes: setup ## Make the cause of each alert on the Kubernetes that KUBECONFIG names, and take it away again
@@ -177,10 +191,10 @@ ifneq ($(CLUSTER),)
 	@eval "$$($(CLUSTER) env)"; $(CLUSTER) up > /dev/null; $(CLUSTER) monitoring > /dev/null; \
 	  $(call build-images,$(CLUSTER) build,test); \
 	  $(CLUSTER) standins charts/market-data; \
-	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and long" --timeout 900 tests/cluster
+	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and long and not scale" --timeout 900 tests/cluster
 else
 	@: "$${KUBECONFIG:?set it to a Kubernetes that tests may use, with the images loaded as market-data-…:test}"; \
-	  $(BIN)/pytest -m "cluster and long" --timeout 900 tests/cluster
+	  $(BIN)/pytest -m "cluster and long and not scale" --timeout 900 tests/cluster
 endif
 
 .PHONY: test-long

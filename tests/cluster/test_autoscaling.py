@@ -98,7 +98,7 @@ def upgrade(release: Release, *settings: str) -> None:
 def test_an_hpa_raises_the_consumers_on_lag_and_takes_them_back(release: Release, backlog: Backlog) -> None:
     upgrade(release, *scaled("hpa", 1))
     # Prometheus reads its configuration anew when the kubelet has looked at the Secret, the adapter after it.
-    eventually(backlog.is_scaled, within=240, every=1)
+    eventually(backlog.scaler.is_active, within=240, every=1)
     backlog.scale(0)
     eventually(backlog.until(lambda now: now.ready == 0 and now.lag == 0), within=60, every=1)
     before = backlog.tables()

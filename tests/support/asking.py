@@ -12,7 +12,7 @@ from support.waiting import eventually
 # Each time over a new connection, as clients behind a load balancer do, until it is told to stop.
 _ASK_AND_ASK = """\
 import json, signal, sys, time, urllib.request
-url, asked, wrong, told, stop = sys.argv[1], 0, [], {}, []
+url, pause, asked, wrong, told, stop = sys.argv[1], float(sys.argv[2]), 0, [], {}, []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 print("asking", flush=True)
 while not stop:
@@ -23,7 +23,7 @@ while not stop:
         told[price["raw_response_id"]] = [price["timestamp"], price["price"]]
     except Exception as error:
         wrong.append(f"{began:.1f} {type(error).__name__}: {error}")
-    time.sleep(0.05)
+    time.sleep(pause)
 print(json.dumps({"asked": asked, "wrong": wrong, "told": told}), flush=True)
 """
 _NAME = "asking"
@@ -39,11 +39,11 @@ class Told:
 
 
 @contextmanager
-def asking(release: Release, symbol: str) -> Iterator[Told]:
-    """Ask for the latest price of `symbol` some fifteen times a second within the block."""
+def asking(release: Release, symbol: str, *, pause: float = 0.05) -> Iterator[Told]:
+    """Ask for the latest price of `symbol` within the block, `pause` seconds between two requests."""
     api = release.get("deployment", f"{release.name}-market-data-api")["spec"]["template"]["spec"]
     url = f"http://{release.name}-market-data-api/prices/latest?symbol={symbol}"
-    pod = _pod(api["containers"][0]["image"], url)
+    pod = _pod(api["containers"][0]["image"], url, str(pause))
     release.run("apply", "--filename", "-", given=json.dumps(pod))
     told = Told()
     try:
@@ -61,11 +61,11 @@ def _last_line(release: Release) -> str:
     return release.run("logs", _NAME).strip().rpartition("\n")[2]
 
 
-def _pod(image: str, url: str) -> dict[str, Any]:
+def _pod(image: str, *arguments: str) -> dict[str, Any]:
     container = {
         "name": _NAME, "image": image, "imagePullPolicy": "IfNotPresent",
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "command": ["python", "-c", _ASK_AND_ASK, url], "env": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
+        "command": ["python", "-u", "-c", _ASK_AND_ASK, *arguments],
     }  # fmt: skip
     spec = {
         "restartPolicy": "Never", "automountServiceAccountToken": False,

@@ -190,8 +190,12 @@ class Release:
         A pod with a claim has a second: forced, its successor would start on the same volume while
         it still runs, and two Postgres servers on one data directory destroy it (seen once in 19).
         """
-        pods = self.get("pods", "--selector", selector)["items"]
-        has_claim = any("persistentVolumeClaim" in volume for pod in pods for volume in pod["spec"]["volumes"])
+        volumes = [
+            volume
+            for pod in self.get("pods", "--selector", selector)["items"]
+            for volume in pod["spec"]["volumes"]
+        ]
+        has_claim = any("persistentVolumeClaim" in volume for volume in volumes)
         self._delete(selector, *(["--grace-period=1"] if has_claim else ["--force", "--grace-period=0"]))
 
     def send_away(self, selector: str) -> None:

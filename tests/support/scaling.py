@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from support.releases import CommandFailed, Release
 
@@ -61,6 +62,29 @@ class Sample:
     lag: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """The HPA of one component."""
+
+    release: Release
+    component: str
+
+    def is_active(self) -> bool:
+        """Tell whether it knows its metric and acts on it."""
+        return any(
+            each["type"] == "ScalingActive" and each["status"] == "True"
+            for each in self._get("horizontalpodautoscaler").get("status", {}).get("conditions", [])
+        )
+
+    def pods(self) -> tuple[int, int]:
+        """Return how many pods are wished and how many are ready."""
+        deployment = self._get("deployment")
+        return deployment["spec"]["replicas"], deployment["status"].get("readyReplicas", 0)
+
+    def _get(self, kind: str) -> dict[str, Any]:
+        return self.release.get(kind, f"{self.release.name}-market-data-{self.component}")
+
+
 @dataclass
 class Backlog:
     """Events loaded behind the consumers' back, and the record of their being consumed."""
@@ -68,10 +92,6 @@ class Backlog:
     release: Release
     samples: list[Sample] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-
-    @property
-    def consumer(self) -> str:
-        return f"{self.release.name}-market-data-consumer"
 
     def load(self, count: int, *, first: int = 0) -> None:
         """Put `count` events into Kafka, each of another point."""
@@ -82,15 +102,13 @@ class Backlog:
         return {name: int(value or 0) for name, value in json.loads(self._python(_COUNT)).items()}
 
     def scale(self, pods: int) -> None:
-        self.release.run("scale", "deployment", self.consumer, f"--replicas={pods}")
-
-    def is_scaled(self) -> bool:
-        """Tell whether the autoscaler knows the metric and acts on it."""
-        status = self.release.get("horizontalpodautoscaler", self.consumer).get("status", {})
-        return any(
-            each["type"] == "ScalingActive" and each["status"] == "True"
-            for each in status.get("conditions", [])
+        self.release.run(
+            "scale", "deployment", f"{self.release.name}-market-data-consumer", f"--replicas={pods}"
         )
+
+    @property
+    def scaler(self) -> Scaler:
+        return Scaler(self.release, "consumer")
 
     def lag(self) -> int | None:
         """Return the lag as the exporter tells it, None where it does not."""
@@ -108,13 +126,8 @@ class Backlog:
 
     def look(self) -> Sample:
         """Take a sample and keep it."""
-        deployment = self.release.get("deployment", self.consumer)
-        sample = Sample(
-            round(time.monotonic() - self._began, 1),
-            deployment["spec"]["replicas"],
-            deployment["status"].get("readyReplicas", 0),
-            self.lag(),
-        )
+        wished, ready = self.scaler.pods()
+        sample = Sample(round(time.monotonic() - self._began, 1), wished, ready, self.lag())
         self.samples.append(sample)
         return sample
 
