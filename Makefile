@@ -188,9 +188,11 @@ test-scale: setup ## Scale consumers on 500,000 events, pollers on lateness, the
 .PHONY: test-causes
 test-causes: setup ## Make the cause of each alert on the Kubernetes that KUBECONFIG names, and take it away again
 ifneq ($(CLUSTER),)
-	@eval "$$($(CLUSTER) env)"; $(CLUSTER) up > /dev/null; $(CLUSTER) monitoring > /dev/null; \
+	@eval "$$($(CLUSTER) env)"; $(CLUSTER) up > /dev/null; \
 	  $(call build-images,$(CLUSTER) build,test); \
 	  $(CLUSTER) standins charts/market-data; \
+	  mkdir -p build; $(BIN)/python -m marketdata_tools.adapter_rules > $(ADAPTER_RULES); \
+	  $(CLUSTER) monitoring --rules $(ADAPTER_RULES); \
 	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and long and not scale" --timeout 900 tests/cluster
 else
 	@: "$${KUBECONFIG:?set it to a Kubernetes that tests may use, with the images loaded as market-data-…:test}"; \

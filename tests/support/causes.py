@@ -27,7 +27,12 @@ producer.produce("price-events", b"this is no price")
 assert producer.flush(30) == 0
 """
 _UNREACHABLE = "127.0.0.1:1"
-_NEVER_ANSWERED = {"symbols": ["AAPL"], "provider": "yfinance", "interval": 1}
+_NEVER_ANSWERED = {
+    "symbols": ["AAPL"],
+    "provider": "yfinance",
+    "interval": 1,
+    "slo": {"max_age_seconds": 5, "target": "99"},
+}
 
 
 @contextmanager
@@ -102,6 +107,16 @@ def a_job_is_never_answered(release: Release) -> Iterator[None]:
 
 
 @contextmanager
+def more_comes_than_is_consumed(release: Release) -> Iterator[None]:
+    """Poll 500 symbols a second; consumers that take one message a transaction do not keep up with it."""
+    job = release.poll(*(f"MORE{i}" for i in range(500)))
+    try:
+        yield
+    finally:
+        release.retire(job)
+
+
+@contextmanager
 def a_provider_refuses(release: Release) -> Iterator[None]:
     _execute(
         release,
@@ -138,8 +153,11 @@ CAUSES: Mapping[str, Callable[[Release], AbstractContextManager[None]]] = {
     "MarketDataConsumerStuck": all_consumers_are_down,
     "MarketDataLagNotDraining": all_consumers_are_down,
     "MarketDataLagUnknown": the_lag_exporter_is_down,
+    "MarketDataConsumersAtMaximum": more_comes_than_is_consumed,
     "MarketDataDeadLetters": somebody_writes_what_is_no_price,
     "MarketDataPricesStale": a_job_is_never_answered,
+    "MarketDataPricesBurningBudgetFast": a_job_is_never_answered,
+    "MarketDataPricesBurningBudgetSlow": a_job_is_never_answered,
     "MarketDataProviderBlocked": a_provider_refuses,
     "MarketDataLedgerOutOfBalance": an_event_is_missing,
 }

@@ -86,11 +86,14 @@ class Release:
             "--wait", "--timeout", "180s",
         )  # fmt: skip
 
-    def leave_autoscaling(self, kind: str) -> None:
-        """Go back to the number of pods that the install gives, as docs/guides/scaling.md says."""
+    def leave_autoscaling(self, kind: str, *settings: str) -> None:
+        """Go back to the number of pods that the install gives, as docs/guides/scaling.md says.
+
+        `settings` are what it is to have besides those of the install.
+        """
         self.run("delete", kind, "--selector", f"app.kubernetes.io/instance={self.name}", "--wait=true")
         self.run_helm(
-            "upgrade", self.name, str(CHART), *self._given(), "--force-conflicts",
+            "upgrade", self.name, str(CHART), *self._given(*settings), "--force-conflicts",
             "--wait", "--timeout", "180s",
         )  # fmt: skip
 

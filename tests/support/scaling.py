@@ -30,6 +30,8 @@ for i in range(first, first + count):
     at = start + timedelta(seconds=i // series)
     symbol = f"L{i % series}"
     point = PricePoint("synthetic", symbol, at, Decimal(i % 997 + 1), "USD", at, uuid.UUID(int=i + 1))
+    while len(producer) > 100_000:
+        producer.poll(0.1)
     producer.produce(kafka.topic, price_event.encode(point), event_key("synthetic", symbol),
                      on_delivery=lambda error, _: failed.append(error) if error else None)
     producer.poll(0)
