@@ -1,8 +1,10 @@
 """The consumer as a real process between a broker and its stores."""
 
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import sqlalchemy as sa
 from confluent_kafka import Producer
@@ -16,6 +18,7 @@ from support.servers import Database, Kafka
 from support.tables import check_tables, counts
 from support.waiting import eventually
 
+_LOSING_RESUMES = Path(__file__).with_name("losing_resumes.py")
 _BY_KEY = -1  # librdkafka's RD_KAFKA_PARTITION_UA
 
 Raw = tuple[bytes | None, Sequence[tuple[str, bytes]]]  # value and headers
@@ -44,7 +47,16 @@ class Pipeline:
 
     def start(self, **orders: object) -> Process:
         """Start a consumer; `orders` as for Processes.start."""
-        env = {
+        return self.processes.start("marketdata_consumer", env=self.env(), **orders)  # type: ignore[arg-type]
+
+    def start_losing_resumes(self, *partitions: int) -> Process:
+        """Start a consumer whose client loses the first resume of these."""
+        command = [sys.executable, "-P", str(_LOSING_RESUMES), *map(str, partitions)]
+        return self.processes.run("marketdata_consumer", *command, env=self.env())
+
+    def env(self) -> dict[str, str]:
+        """Return a consumer's environment."""
+        return {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
             **self.kafka.env(),
@@ -54,7 +66,6 @@ class Pipeline:
             "MARKETDATA_CONSUMER_ACCOUNT_CHECK_SECONDS": "0.5",
             **self.extra,
         }
-        return self.processes.start("marketdata_consumer", env=env, **orders)  # type: ignore[arg-type]
 
     def publish(self, points: Sequence[PricePoint], *, partition: int | None = None) -> None:
         """Send events by their keys, or all to one partition; block until the broker has them."""

@@ -1,6 +1,7 @@
 """The log is not what it was: shuffled, grown, emptied, made again, on another broker."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,3 +179,17 @@ def test_a_topic_made_again_is_a_new_account_and_the_old_one_is_closed(pipeline:
     pipeline.await_tables(before + after, within=90)
     assert pipeline.scalar("select count(*) from consumer_accounts where closed_at is null") == 1
     assert counts(pipeline.database.engine)["dead"] == 0
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("lost", [range(PARTITIONS), [0]], ids=["all", "one"])
+def test_partitions_that_the_client_forgot_to_resume_flow_again(
+    pipeline: Pipeline, lost: Sequence[int]
+) -> None:
+    events = prices(40)
+    pipeline.publish(events[:20])
+    process = pipeline.start_losing_resumes(*lost)
+    pipeline.await_consumed(20, within=30)
+    pipeline.publish(events[20:])
+    pipeline.await_tables(events)
+    assert "stalled" in process.output()

@@ -23,6 +23,7 @@ from marketdata_consumer.origins import Origins
 from marketdata_consumer.ports import EventStream
 from marketdata_consumer.positioning import Positioner
 from marketdata_consumer.settings import ConsumerSettings
+from marketdata_consumer.stalls import MOST_TRIES, Stalls
 from marketdata_consumer.steps import ConsumerStep
 from marketdata_consumer.watchdog import Watchdog
 from marketdata_consumer.worker import Worker
@@ -38,6 +39,8 @@ _PATIENCE_SECONDS = 1.0
 _GLANCE_SECONDS = 0.025
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _COMMIT_EVERY_SECONDS = 0.5
+# A broker sends what there is within 0.1 s; a busy one within some seconds.
+_STALL_SECONDS = 5.0
 _FINISH_SECONDS = 15.0
 _REVOKE_SECONDS = 2.0
 
@@ -78,6 +81,7 @@ class ConsumerLoop:
         self._stop = stop
         self._on_step = on_step
         self._worker = Worker("writer")
+        self._stalls = Stalls(_STALL_SECONDS)
 
         self._batch_size = metrics.histogram("marketdata_consumer_batch_events")
         self._batch_seconds = metrics.histogram("marketdata_consumer_batch_seconds")
@@ -86,6 +90,7 @@ class ConsumerLoop:
         self._events = metrics.counter("marketdata_consumer_events_total")
         self._rebalances = metrics.counter("marketdata_consumer_rebalances_total")
         self._fenced = metrics.counter("marketdata_consumer_fenced_total")
+        self._stalled = metrics.counter("marketdata_consumer_stalls_total")
         self._store_retries = metrics.counter("marketdata_consumer_store_retries_total")
         self._assigned = metrics.gauge("marketdata_consumer_assigned_partitions")
 
@@ -149,10 +154,29 @@ class ConsumerLoop:
             timeout = 0.0 if self._in_flight.done() or not full else self._settings.batch_seconds
         else:
             timeout = self._settings.batch_seconds if self._gathering.size == 0 else 0.0
-        for partition, messages in self._stream.consume(max(1, room), timeout).items():
+        limit = max(1, room)
+        taken = self._stream.consume(limit, timeout)
+        for partition, messages in taken.items():
             if partition in self._running:
                 self._gathering.add(partition, messages)
                 self._origins.add(messages)
+        if sum(map(len, taken.values())) < limit:
+            self._start_stalled()
+
+    def _start_stalled(self) -> None:
+        """Let partitions flow again that deliver nothing; the client has nothing more of any."""
+        sight = self._watch.sight
+        if sight is None or not self._watch.answers():
+            return
+        positions = {partition: self._gathering.positions[partition] for partition in self._running}
+        stalls = self._stalls.observe(self._clock.monotonic(), positions=positions, ends=sight.ends)
+        if not stalls:
+            return
+        self._stalled.inc(len(stalls))
+        _log.warning("stalled", positions={p: stall.position for p, stall in sorted(stalls.items())})
+        if any(stall.tries >= MOST_TRIES for stall in stalls.values()):
+            raise StreamUnavailable("partitions deliver nothing, however often they are started again")
+        self._halt(set(stalls))
 
     def _hand_over(self) -> None:
         if self._in_flight is not None:

@@ -179,12 +179,13 @@ def pipeline() -> Dashboard:
                 ),
                 course(
                     "Trouble of consumers",
-                    "Batches given up to another, tries that the database did not take, and positions "
-                    "outside their log.",
+                    "Batches given up to another, tries that the database did not take, positions "
+                    "outside their log, and partitions started again because they delivered nothing.",
                     [
                         Query(rate(_C + "fenced_total"), "fenced"),
                         Query(rate(_C + "store_retries_total"), "store retries"),
                         Query(rate(_C + "gaps_total"), "gaps"),
+                        Query(rate(_C + "stalls_total"), "stalls"),
                     ],
                     unit="cps", width=24,
                 ),

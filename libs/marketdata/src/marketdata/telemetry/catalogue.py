@@ -330,6 +330,11 @@ CATALOGUE: tuple[Metric, ...] = (
         "Batches given up because their positions were moved by another consumer.",
     ),
     Metric(
+        "marketdata_consumer_stalls_total",
+        "counter",
+        "Times a partition delivered nothing though its log went on, and was started again.",
+    ),
+    Metric(
         "marketdata_consumer_store_retries_total",
         "counter",
         "Tries to write a batch that failed because the database was out of reach.",
