@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from marketdata_tools.embedded.process import free_port
 from support import proof
 from support.pipeline import Pipeline, pipeline
 from support.processes import Processes
@@ -169,7 +168,7 @@ def test_without_kafka_polling_goes_on_and_the_outbox_drains_later(
     harm: Harm,
 ) -> None:
     with Proxy(0) as proxy:
-        broker = RealBroker(free_port(), advertised=proxy.port)
+        broker = RealBroker(advertised=proxy.port)
         proxy.retarget(broker.port)
         broker.up()
         try:
