@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg2
 import sqlalchemy as sa
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from pydantic import SecretStr
 
 from marketdata.settings import PostgresSettings
@@ -121,6 +121,16 @@ class Kafka:
         admin = self.admin()  # held: with it would go the answer
         for result in admin.create_topics([NewTopic(name, partitions, 1)]).values():
             result.result(timeout=20)
+
+    def grow_topic(self, name: str, partitions: int) -> None:
+        """Give a topic more partitions; return when those who ask are told of them. A real broker's only."""
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(name, partitions)])[name].result(timeout=20)
+
+        def is_told() -> bool:
+            return len(admin.list_topics(name, timeout=20).topics[name].partitions) == partitions
+
+        eventually(is_told, within=20)
 
     def delete_topic(self, name: str) -> None:
         if self.is_real:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import NewPartitions
 
 from marketdata.settings import KafkaSettings
 from marketdata.streaming.accounts import log_account
@@ -66,9 +65,7 @@ def test_a_grown_topic_is_read_from_the_start_of_its_new_partitions(pipeline: Pi
     pipeline.publish(before)
     pipeline.start()
     pipeline.await_tables(before)
-    topic = pipeline.kafka.topic
-    admin = pipeline.kafka.admin()
-    admin.create_partitions([NewPartitions(topic, PARTITIONS + 3)])[topic].result(20)
+    pipeline.kafka.grow_topic(pipeline.kafka.topic, PARTITIONS + 3)
     for i, partition in enumerate((PARTITIONS, PARTITIONS + 1, PARTITIONS + 2)):
         pipeline.publish(after[i::3], partition=partition)
     pipeline.await_tables(before + after, within=60)
