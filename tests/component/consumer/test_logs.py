@@ -100,16 +100,16 @@ def test_an_emptied_topic_is_read_on_from_its_new_start_and_the_gap_counted(
         process.cont()
     else:
         process = pipeline.start()
-    eventually(lambda: pipeline.scalar("select count(*) from price_points") >= 40, within=60)
-    if pipeline.scalar("select count(*) from consumer_gaps"):
-        check_tables(pipeline.database.engine, read + later)
-        assert pipeline.scalar("select position from consumer_gaps") == 20
+    eventually(lambda: counts(pipeline.database.engine)["next_offset"] == 60, within=60)
+    # One that was stopped while it asked may have been sent some before they were deleted, or all.
+    sent = pipeline.scalar("select count(*) from price_points") - 40
+    assert sent == 0 or is_running
+    check_tables(pipeline.database.engine, read + lost[:sent] + later)
+    assert pipeline.scalar("select count(*) from consumer_gaps") == int(sent < len(lost))
+    if sent < len(lost):
+        assert pipeline.scalar("select position from consumer_gaps") == 20 + sent
         assert pipeline.scalar("select log_start from consumer_gaps") == 40
-        assert pipeline.scalar("select count(*) from consumer_gaps") == 1
         assert "gap_found" in process.output()
-    else:  # it had fetched them before they were deleted
-        assert is_running
-        check_tables(pipeline.database.engine, read + lost + later)
 
 
 @pytest.mark.real_kafka
