@@ -33,6 +33,19 @@ class World:
         eventually(lambda: httpx.get(self.url("/readyz")).status_code == 200, within=60)
         return process
 
+    def watching_operator(self) -> Process:
+        """Start an operator, and wait until its watch follows.
+
+        That begins some time after the first list, with which the operator is ready: it has followed
+        when it told of a deletion, which the next sweep is too far away to find.
+        """
+        process = self.operator()
+        self.place.apply("canary", {"symbols": ["AAPL"], "provider": "synthetic", "suspend": True})
+        eventually(lambda: "canary" in self.rows(), within=60)
+        self.place.delete("canary")
+        eventually(lambda: "canary" not in self.rows(), within=60)
+        return process
+
     def start(self, *, kubeconfig: Path | None = None, **settings: Any) -> Process:
         """Start such an operator."""
         self.metrics_port = free_port()

@@ -15,7 +15,7 @@ SEED = {"symbols": ["AAPL", "MSFT"], "interval": "1h", "provider": "synthetic"}
 
 
 def test_samples_become_jobs_that_kubectl_waits_for_and_describes(world):
-    world.operator()
+    world.watching_operator()
     world.place.kubectl("apply", "-f", str(ROOT / "k8s" / "samples"))
     eventually(lambda: len(world.rows()) == 3, within=AT_ONCE)
     world.serve()
@@ -63,7 +63,7 @@ def test_what_users_do_acts_at_once(world):
 
 
 def test_deleting_many_acts_at_once_and_hangs_on_nothing(world):
-    world.operator()
+    world.watching_operator()
     world.place.apply_all(*(a_manifest(f"job-{number:02}", SEED) for number in range(60)))
     eventually(lambda: len(world.rows()) == 60, within=20)
     world.place.delete()
