@@ -82,12 +82,15 @@ class World:
             connection.execute(sa.text(statement), values)
 
     def serve(self) -> None:
-        """Let every job have been polled and its prices be served, as poller and consumer would."""
-        self.execute("update job_states set last_poll_at = now(), last_success_at = now()")
+        """Let every job have been polled and its prices be served, as poller and consumer would for an hour.
+
+        In one statement, or the operator might find jobs that were polled and whose prices are not served.
+        """
         self.execute(
             """
+            with polled as (update job_states set last_poll_at = now(), last_success_at = now())
             insert into latest_prices (provider, symbol, observed_at, price, fetched_at, raw_response_id)
-            select distinct provider, symbol, now(), 1, now(), gen_random_uuid()
+            select distinct provider, symbol, now(), 1, now() + interval '1 hour', gen_random_uuid()
             from polling_jobs cross join lateral unnest(symbols) as asked (symbol)
             on conflict (provider, symbol) do update set fetched_at = excluded.fetched_at
             """
