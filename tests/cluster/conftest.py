@@ -90,7 +90,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    release = getattr(item, "funcargs", {}).get("release")
+    # Not of `funcargs`, where nothing is yet if it was a fixture upon the release that failed.
+    release = _STANDING.release if "release" in getattr(item, "fixturenames", ()) else None
     if report.failed and release is not None:
         _STANDING.is_suspect = True
         folder = keep_evidence(release, item.name)
@@ -118,5 +119,8 @@ def keep_evidence(release: Release, name: str) -> Path:
 
 def _say(release: Release, arguments: list[str]) -> str:
     command: list[Any] = [release.kubectl, "--namespace", release.namespace, *arguments]
-    answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    try:
+        answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired as error:
+        return str(error)
     return answer.stdout + answer.stderr
