@@ -92,6 +92,8 @@ class Release:
         `settings` are what it is to have besides those of the install.
         """
         self.run("delete", kind, "--selector", f"app.kubernetes.io/instance={self.name}", "--wait=true")
+        # What KEDA made of its object is collected after it, and would scale what is upgraded next.
+        eventually(lambda: not self.get("horizontalpodautoscalers")["items"], within=60, every=1)
         self.run_helm(
             "upgrade", self.name, str(CHART), *self._given(*settings), "--force-conflicts",
             "--wait", "--timeout", "180s",
