@@ -111,17 +111,28 @@ class Release:
         return status, json.loads(text) if text else None
 
     def poll(self, *symbols: str) -> str:
-        """Have these polled each second; return the job's id once there is a price of the first."""
+        """Have these polled each second; return the job's id once it has brought a price of the first."""
         job = {"symbols": symbols, "provider": "synthetic", "interval": 1}
+        before = self._fetched_at(symbols[0])
         status, answer = self.ask("POST", "/prices/poll", job)
         assert status == 202, answer
-        latest = f"/prices/latest?symbol={symbols[0]}"
-        eventually(lambda: self.ask("GET", latest)[0] == 200, within=60, every=1)
+        eventually(lambda: self._fetched_at(symbols[0]) not in {None, before}, within=90, every=1)
         return str(answer["job_id"])
+
+    def _fetched_at(self, symbol: str) -> str | None:
+        """Return of when the latest price is, None where there is none."""
+        status, price = self.ask("GET", f"/prices/latest?symbol={symbol}")
+        return str(price["fetched_at"]) if status == 200 else None
 
     def retire(self, job: str) -> None:
         status, answer = self.ask("DELETE", f"/prices/poll/{job}")
         assert status == 204, answer
+
+    def polls_nothing(self) -> bool:
+        """Tell whether no job is left: the operator forgets one some time after its object is gone."""
+        status, jobs = self.ask("GET", "/prices/poll")
+        assert status == 200, jobs
+        return not jobs["data"]
 
     def source(self, path: str) -> str:
         """Return where the API says it has the latest price of `path` from."""
