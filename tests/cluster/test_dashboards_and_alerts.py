@@ -79,6 +79,8 @@ def watched(release: Release) -> Iterator[Prometheus]:
         yield Prometheus.found(release)
     finally:
         release.run("delete", "--filename", samples, "--ignore-not-found")
+        eventually(release.polls_nothing, within=60, every=1)
+        release.settled()
 
 
 @pytest.fixture(scope="module")
