@@ -10,7 +10,8 @@ import pytest
 
 from marketdata_tools import helm as packaged
 from support.chart import CHART, ROOT
-from support.releases import Release
+from support.releases import READY_WITHIN_SECONDS, Release
+from support.waiting import eventually
 
 EVIDENCE = ROOT / "build" / "cluster"
 _IMAGES = ("image.tag={tag}", "image.pullPolicy=IfNotPresent")
@@ -24,11 +25,12 @@ class Standing:
     is_suspect: bool = False
 
     def get(self) -> Release:
-        """Return the release; a new one if a test failed with the last one."""
+        """Return the release, all ready; a new one if a test failed with the last one."""
         if self.is_suspect:
             self.remove()
         if self.release is None:
             self.release = _installed()
+        eventually(self.release.is_ready, within=READY_WITHIN_SECONDS, every=1)
         return self.release
 
     def remove(self) -> None:
