@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from marketdata_tools.embedded.process import free_port
 from support.processes import Process, Processes
-from support.real_kubernetes import Namespace, definition, new_namespace
+from support.real_kubernetes import Namespace, definition, ending_namespaces, new_namespace
 from support.servers import Database
 from support.waiting import eventually
 
@@ -34,11 +34,13 @@ class World:
         return process
 
     def watching_operator(self) -> Process:
-        """Start an operator, and wait until its watch follows.
+        """Start an operator, and return when its watch follows and nothing of another test is in its way.
 
-        That begins some time after the first list, with which the operator is ready: it has followed
-        when it told of a deletion, which the next sweep is too far away to find.
+        The watch begins some time after the first list, with which the operator is ready: it has followed
+        when it told of a deletion, which the next sweep is too far away to find. The namespaces of tests
+        before, of up to two thousand objects, go on ending.
         """
+        eventually(lambda: not ending_namespaces(), within=240, every=1.0)
         process = self.operator()
         self.place.apply("canary", {"symbols": ["AAPL"], "provider": "synthetic", "suspend": True})
         eventually(lambda: "canary" in self.rows(), within=60)

@@ -70,7 +70,7 @@ def drains(service: Pipeline, database: Database, yahoo: Yahoo) -> None:
     last = yahoo.answers()[-1].number
     eventually(lambda: any(a.quotes for a in yahoo.answers(after=last)), within=60)
     newest = service.get(LATEST).body["fetched_at"]
-    eventually(lambda: service.get(LATEST).body["fetched_at"] > newest, within=30)
+    eventually(lambda: service.get(LATEST).body["fetched_at"] > newest, within=60)
     for job in service.get("/prices/poll").body["data"]:
         service.suspend(job["job_id"])
     eventually(lambda: proof.is_drained(database.engine), within=60)
