@@ -3,10 +3,9 @@
 import json
 import os
 import subprocess
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ class Namespace:
         ]
         return read
 
-    def watch(self, board: Board) -> threading.Event:
+    def watch(self, board: Board) -> AbstractContextManager[None]:
         return watching(board, self.proxied, {self.namespace})
 
     def condition(self, name: str, kind: str = "Ready") -> tuple[str, str] | None:
