@@ -154,6 +154,7 @@ def test_a_broker_that_cannot_be_reached_makes_no_lag_of_0(pipeline: Pipeline) -
 
 
 @pytest.mark.real_kafka
+@pytest.mark.timeout(300)  # of waits that may take minutes in all
 def test_a_lag_that_was_known_is_absent_while_the_broker_is_away(
     pipeline: Pipeline, real_broker: RealBroker
 ) -> None:

@@ -156,6 +156,7 @@ def _mend(broker: RealBroker, proxy: Proxy) -> None:
 
 
 @pytest.mark.real_kafka
+@pytest.mark.timeout(600)  # of waits that may take minutes in all
 @durations
 @pytest.mark.parametrize("harm", [_stop, _kill, _half_open], ids=["stopped", "killed", "half-open"])
 def test_without_kafka_polling_goes_on_and_the_outbox_drains_later(
