@@ -25,7 +25,6 @@ from marketdata.settings import (
 )
 from marketdata_tools.embedded.broker import EmbeddedBroker
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
-from marketdata_tools.embedded.process import free_port
 from marketdata_tools.embedded.redis import EmbeddedRedis
 from support import servers
 from support.processes import Processes
@@ -152,7 +151,7 @@ def kafka(_shared_broker: str) -> Iterator[Kafka]:
 @pytest.fixture
 def real_broker() -> Iterator[RealBroker]:
     """A real broker of the test's own, up; for tests marked `real_kafka`."""
-    broker = RealBroker(free_port())
+    broker = RealBroker()
     broker.up()
     yield broker
     broker.down()

@@ -10,7 +10,8 @@ import pytest
 
 from marketdata_tools import helm as packaged
 from support.chart import CHART, ROOT
-from support.releases import Release
+from support.releases import READY_WITHIN_SECONDS, Release
+from support.waiting import eventually
 
 EVIDENCE = ROOT / "build" / "cluster"
 _IMAGES = ("image.tag={tag}", "image.pullPolicy=IfNotPresent")
@@ -24,11 +25,12 @@ class Standing:
     is_suspect: bool = False
 
     def get(self) -> Release:
-        """Return the release; a new one if a test failed with the last one."""
+        """Return the release, all ready; a new one if a test failed with the last one."""
         if self.is_suspect:
             self.remove()
         if self.release is None:
             self.release = _installed()
+        eventually(self.release.is_ready, within=READY_WITHIN_SECONDS, every=1)
         return self.release
 
     def remove(self) -> None:
@@ -90,7 +92,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    release = getattr(item, "funcargs", {}).get("release")
+    # Not of `funcargs`, where nothing is yet if it was a fixture upon the release that failed.
+    release = _STANDING.release if "release" in getattr(item, "fixturenames", ()) else None
     if report.failed and release is not None:
         _STANDING.is_suspect = True
         folder = keep_evidence(release, item.name)
@@ -118,5 +121,8 @@ def keep_evidence(release: Release, name: str) -> Path:
 
 def _say(release: Release, arguments: list[str]) -> str:
     command: list[Any] = [release.kubectl, "--namespace", release.namespace, *arguments]
-    answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    try:
+        answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired as error:
+        return str(error)
     return answer.stdout + answer.stderr

@@ -57,6 +57,13 @@ def test_polling_goes_on_without_the_api_server_and_the_operator_converges_when_
     assert release.starts() == starts
     release.run("delete", "pollingjob", "--all", "--wait=true")
     eventually(release.is_ready, within=120, every=2)
+    # If the watch is not back yet, two sweeps must agree that all is gone.
+    eventually(release.polls_nothing, within=3 * SWEPT_WITHIN_SECONDS, every=2)
     release.settled()
-    # Scheduler and kubelet look for the API server ever more seldom: a new pod shows that they found it.
+    # Scheduler, kubelet and kube-proxy look for the API server ever more seldom: a new pod shows that the
+    # first two found it, and pods that are reached through their Service, with none from before left, that
+    # the last did.
     release.run_helm("test", release.name)
+    release.send_away("app.kubernetes.io/component=api")
+    eventually(release.is_ready, within=120, every=2)
+    eventually(lambda: release.ask("GET", "/version")[0] == 200, within=120, every=2)

@@ -100,6 +100,7 @@ def test_an_hpa_raises_the_consumers_on_lag_and_takes_them_back(release: Release
     # Prometheus reads its configuration anew when the kubelet has looked at the Secret, the adapter after it.
     eventually(backlog.scaler.is_active, within=240, every=1)
     backlog.scale(0)
+    eventually(backlog.has_no_reader, within=90, every=1)
     eventually(backlog.until(lambda now: now.ready == 0 and now.lag == 0), within=60, every=1)
     before = backlog.tables()
     first = before["points"]
@@ -122,10 +123,11 @@ def test_an_hpa_raises_the_consumers_on_lag_and_takes_them_back(release: Release
 
 @pytest.mark.keda
 def test_keda_takes_the_consumers_to_none_and_back_on_lag(release: Release, backlog: Backlog) -> None:
-    before = backlog.tables()
-    first = before["points"]
     upgrade(release, *scaled("keda", 0))
     eventually(backlog.until(lambda now: now.wished == now.ready == 0), within=120, every=1)
+    eventually(backlog.has_no_reader, within=90, every=1)
+    before = backlog.tables()
+    first = before["points"]
 
     backlog.load(EVENTS, first=first)
     eventually(backlog.until(lambda now: now.ready > 1), within=120, every=1)

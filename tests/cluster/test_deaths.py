@@ -41,6 +41,7 @@ def test_no_event_is_lost_when_all_pods_are_sent_away_one_kind_after_another(rel
 
 def goes_on(release: Release) -> None:
     eventually(release.is_ready, within=150, every=2)
+    eventually(release.answers_from_each_pod, within=60, every=1)
 
     def flows_again() -> bool:
         before = release.ledger()["counters"]["stored"]

@@ -95,6 +95,8 @@ def test_rotated_passwords_are_taken_while_prices_flow_and_no_pod_is_restarted(r
     job = release.poll("AMZN", "META")
     pods = release.starts()
     rotation = Rotation(release)
+    # Each has a connection now that stands: a new one is refused until the new password has arrived.
+    eventually(release.answers_from_each_pod, within=60, every=1)
 
     rotation.change()
     stored_grows(release)
@@ -107,7 +109,8 @@ def test_rotated_passwords_are_taken_while_prices_flow_and_no_pod_is_restarted(r
     eventually(release.is_ready, within=120, every=2)
     eventually(lambda: stored_grows(release), within=120, every=1)
 
-    assert int(rotation.in_redis(rotation.redis, "DBSIZE")) > 0  # the consumers write there
+    # The consumers write there again: the cache is tried anew some time after the store.
+    eventually(lambda: int(rotation.in_redis(rotation.redis, "DBSIZE")) > 0, within=30, every=1)
     eventually(lambda: release.source("/prices/latest?symbol=META") == "HIT", within=30, every=1)
     assert release.starts() == pods
     release.retire(job)

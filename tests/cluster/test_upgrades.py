@@ -40,7 +40,7 @@ def answers(release: Release, version: dict[str, Any]) -> None:
 
     Helm waits for the new pods to be ready, and the last of the old ones may still answer then.
     """
-    eventually(release.is_ready, within=60, every=1)
+    eventually(release.is_ready, within=120, every=1)
     eventually(lambda: release.ask("GET", "/version") == (200, version), within=30, every=1)
 
 
@@ -48,12 +48,12 @@ def test_a_changed_setting_and_its_rollback_drop_no_request_and_lose_no_event(re
     job = release.poll("AAPL", "MSFT")
     with asking(release, "AAPL") as told:
         release.upgrade("logging.level=debug")
-        eventually(release.is_ready, within=60, every=1)
+        eventually(release.is_ready, within=120, every=1)
         deployment = release.get("deployment", f"{release.name}-market-data-consumer")
         env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
         assert {"name": "MARKETDATA_LOG_LEVEL", "value": "debug"} in env
         release.rollback()
-        eventually(release.is_ready, within=60, every=1)
+        eventually(release.is_ready, within=120, every=1)
         flows_for_a_while(release)
     release.retire(job)
     ended_well(release, told, "AAPL")

@@ -1,8 +1,8 @@
 """The stand-in for the Kubernetes API keeps the contract that the real one is held to in tests/cluster."""
 
-import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ class StandIn:
     kubeconfig: Path
     server: ApiServer
     namespace: str = "default"
-    stops: list[threading.Event] = field(default_factory=list)
 
     def apply(self, name: str, spec: Mapping[str, Any]) -> None:
         self.cluster.apply(name, dict(spec))
@@ -44,7 +43,7 @@ class StandIn:
     def events(self, name: str) -> list[dict[str, Any]]:
         return [each for each in self.cluster.events if each["involvedObject"]["name"] == name]
 
-    def watch(self, board: Board) -> threading.Event:
+    def watch(self, board: Board) -> AbstractContextManager[None]:
         return watching(board, self.kubeconfig, {self.namespace})
 
 

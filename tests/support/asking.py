@@ -25,6 +25,7 @@ while not stop:
         wrong.append(f"{began:.1f} {type(error).__name__}: {error}")
     time.sleep(pause)
 print(json.dumps({"asked": asked, "wrong": wrong, "told": told}), flush=True)
+signal.pause()  # until the pod is deleted: with this process would end the command that told it to stop
 """
 _NAME = "asking"
 
@@ -50,15 +51,19 @@ def asking(release: Release, symbol: str, *, pause: float = 0.05) -> Iterator[To
         eventually(lambda: "asking" in release.run("logs", _NAME), within=60, every=1)
         yield told
         release.run("exec", _NAME, "--", "python", "-c", "import os; os.kill(1, 15)")
-        eventually(lambda: _last_line(release).startswith("{"), within=30, every=0.5)
-        seen = json.loads(_last_line(release))
+        seen = eventually(lambda: _seen(release), within=30, every=0.5)
         told.asked, told.wrong, told.prices = seen["asked"], seen["wrong"], seen["told"]
     finally:
         release.run("delete", "pod", _NAME, "--grace-period=1")
 
 
-def _last_line(release: Release) -> str:
-    return release.run("logs", _NAME).strip().rpartition("\n")[2]
+def _seen(release: Release) -> dict[str, Any]:
+    """Return what the client printed at its end; an AssertionError while that is not there, or not whole."""
+    last = release.run("logs", _NAME).strip().rpartition("\n")[2]
+    try:
+        return dict(json.loads(last))
+    except ValueError:
+        raise AssertionError(f"the client has not ended: {last[:80]}") from None
 
 
 def _pod(image: str, *arguments: str) -> dict[str, Any]:

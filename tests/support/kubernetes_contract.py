@@ -4,8 +4,8 @@ A module that runs it has a fixture `place` with `server` (the operator's adapte
 and `get` for objects, and `events`.
 """
 
-import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pytest
@@ -46,7 +46,7 @@ class Place(Protocol):
 
     def events(self, name: str) -> list[dict[str, Any]]: ...
 
-    def watch(self, board: Board) -> threading.Event: ...
+    def watch(self, board: Board) -> AbstractContextManager[None]: ...
 
 
 class KubernetesContract:
@@ -167,8 +167,7 @@ class KubernetesContract:
     def test_the_watch_tells_of_every_change_and_deletion(self, place: Place) -> None:
         place.apply("before", {"symbols": ["AAPL"]})
         board = Board()
-        stop = place.watch(board)
-        try:
+        with place.watch(board):
             eventually(lambda: [each.name for each in board.objects()] == ["before"], within=30)
             place.apply("after", {"symbols": ["AAPL"]})
             eventually(lambda: len(board.objects()) == 2, within=10)
@@ -176,5 +175,3 @@ class KubernetesContract:
             eventually(lambda: max(each.generation for each in board.objects()) == 2, within=10)
             place.delete("before")
             eventually(lambda: len(board.objects()) == 1, within=10)
-        finally:
-            stop.set()

@@ -3,10 +3,9 @@
 import json
 import os
 import subprocess
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,14 +73,17 @@ def definition() -> Iterator[None]:
         yield
     finally:
         # Namespaces go on ending after their tests; what is left then is not of these.
-        eventually(_no_namespace_of_tests, within=120, every=1.0)
+        eventually(lambda: not ending_namespaces(), within=240, every=1.0)
         if not kubectl("get", "pollingjobs", "-A", "-o", "name").strip():
             kubectl("delete", CRD, "--wait=true")
 
 
-def _no_namespace_of_tests() -> bool:
-    names = kubectl("get", "namespaces", "-o", "name").split()
-    return not [name for name in names if name.startswith(f"namespace/{_PREFIX}")]
+def ending_namespaces() -> list[str]:
+    """Return the namespaces of tests that are being deleted."""
+    found = (each["metadata"] for each in json.loads(kubectl("get", "namespaces", "-o", "json"))["items"])
+    return [
+        each["name"] for each in found if each["name"].startswith(_PREFIX) and "deletionTimestamp" in each
+    ]
 
 
 @dataclass
@@ -135,7 +137,7 @@ class Namespace:
         ]
         return read
 
-    def watch(self, board: Board) -> threading.Event:
+    def watch(self, board: Board) -> AbstractContextManager[None]:
         return watching(board, self.proxied, {self.namespace})
 
     def condition(self, name: str, kind: str = "Ready") -> tuple[str, str] | None:

@@ -92,6 +92,8 @@ class Release:
         `settings` are what it is to have besides those of the install.
         """
         self.run("delete", kind, "--selector", f"app.kubernetes.io/instance={self.name}", "--wait=true")
+        # What KEDA made of its object is collected after it, and would scale what is upgraded next.
+        eventually(lambda: not self.get("horizontalpodautoscalers")["items"], within=60, every=1)
         self.run_helm(
             "upgrade", self.name, str(CHART), *self._given(*settings), "--force-conflicts",
             "--wait", "--timeout", "180s",
@@ -109,17 +111,28 @@ class Release:
         return status, json.loads(text) if text else None
 
     def poll(self, *symbols: str) -> str:
-        """Have these polled each second; return the job's id once there is a price of the first."""
+        """Have these polled each second; return the job's id once it has brought a price of the first."""
         job = {"symbols": symbols, "provider": "synthetic", "interval": 1}
+        before = self._fetched_at(symbols[0])
         status, answer = self.ask("POST", "/prices/poll", job)
         assert status == 202, answer
-        latest = f"/prices/latest?symbol={symbols[0]}"
-        eventually(lambda: self.ask("GET", latest)[0] == 200, within=60, every=1)
+        eventually(lambda: self._fetched_at(symbols[0]) not in {None, before}, within=90, every=1)
         return str(answer["job_id"])
+
+    def _fetched_at(self, symbol: str) -> str | None:
+        """Return of when the latest price is, None where there is none."""
+        status, price = self.ask("GET", f"/prices/latest?symbol={symbol}")
+        return str(price["fetched_at"]) if status == 200 else None
 
     def retire(self, job: str) -> None:
         status, answer = self.ask("DELETE", f"/prices/poll/{job}")
         assert status == 204, answer
+
+    def polls_nothing(self) -> bool:
+        """Tell whether no job is left: the operator forgets one some time after its object is gone."""
+        status, jobs = self.ask("GET", "/prices/poll")
+        assert status == 200, jobs
+        return not jobs["data"]
 
     def source(self, path: str) -> str:
         """Return where the API says it has the latest price of `path` from."""
@@ -139,9 +152,9 @@ class Release:
             path = f"{first}&page_token={quote(page['next_page_token'])}"
 
     def _asked(
-        self, method: str, path: str, body: Mapping[str, Any] | None
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, at: str | None = None
     ) -> tuple[int, str, dict[str, str]]:
-        url = f"http://{self.name}-market-data-api{path}"
+        url = f"http://{at or f'{self.name}-market-data-api'}{path}"
         text = self.run(
             "exec", f"deploy/{self.name}-market-data-poller", "--",
             "python", "-c", _ASK, method, url, json.dumps(body) if body is not None else "",
@@ -177,15 +190,27 @@ class Release:
         return eventually(balanced, within=90, every=1)
 
     def is_ready(self) -> bool:
-        """Tell whether every Deployment and StatefulSet has all its pods ready, none left from before."""
-        found = self.get("deployments,statefulsets")["items"]
-        return all(
-            each["status"].get("observedGeneration") == each["metadata"]["generation"]
-            and each["status"].get("readyReplicas", 0) == each["spec"]["replicas"]
-            and each["status"].get("updatedReplicas", 0) == each["spec"]["replicas"]
-            and each["status"].get("replicas", 0) == each["spec"]["replicas"]
-            for each in found
-        )
+        """Tell whether every Deployment and StatefulSet has all its pods ready, none left from before.
+
+        The pods themselves are counted: for a moment after one is gone its controller's status still
+        counts it, and it never counts one that is ending.
+        """
+        found = self.get("deployments,statefulsets,pods")["items"]
+        pods = [each for each in found if each["kind"] == "Pod"]
+        return all(_is_complete(each, pods) for each in found if each["kind"] != "Pod")
+
+    def answers_from_each_pod(self) -> bool:
+        """Tell whether each pod of the API reads the database.
+
+        A pod that found it away says so until it looks again by itself, whatever the others answer.
+        """
+        pods = self.get("pods", "--selector", f"{_COMPONENT}=api")["items"]
+        standing = [each for each in pods if "deletionTimestamp" not in each["metadata"]]
+        answers = [
+            self._asked("GET", "/prices/poll", None, at=f"{each['status'].get('podIP')}:8000")[0]
+            for each in standing
+        ]
+        return set(answers) == {200}
 
     def kill(self, selector: str) -> None:
         """Kill the pods that `selector` finds, without a word to them; return when they are gone.
@@ -240,6 +265,24 @@ class Release:
 
     def _given(self, *settings: str) -> list[str]:
         return [part for each in (*self.settings, *settings) for part in ("--set", each)]
+
+
+def _is_complete(controller: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a controller has rolled out its template, and its pods are those and all ready."""
+    wished, status = controller["spec"]["replicas"], controller["status"]
+    if status.get("observedGeneration") != controller["metadata"]["generation"]:
+        return False
+    counted = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    labels = controller["spec"]["selector"]["matchLabels"].items()
+    alive = [each for each in pods if each["status"]["phase"] not in {"Succeeded", "Failed"}]
+    mine = [each for each in alive if labels <= each["metadata"].get("labels", {}).items()]
+    return counted == {wished} and len(mine) == wished and all(_is_pod_ready(each) for each in mine)
+
+
+def _is_pod_ready(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ())
+    )
 
 
 class CommandFailed(AssertionError):

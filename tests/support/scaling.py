@@ -108,6 +108,10 @@ class Backlog:
             "scale", "deployment", f"{self.release.name}-market-data-consumer", f"--replicas={pods}"
         )
 
+    def has_no_reader(self) -> bool:
+        """Tell whether no consumer is left: what ends consumes and commits on, and is counted no more."""
+        return not self.release.get("pods", "--selector", "app.kubernetes.io/component=consumer")["items"]
+
     @property
     def scaler(self) -> Scaler:
         return Scaler(self.release, "consumer")

@@ -1,8 +1,10 @@
 """Real servers for tests: one of each per test session, isolation by database, number and name."""
 
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import psycopg2
 import sqlalchemy as sa
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from pydantic import SecretStr
 
 from marketdata.settings import PostgresSettings
@@ -120,6 +122,16 @@ class Kafka:
         for result in admin.create_topics([NewTopic(name, partitions, 1)]).values():
             result.result(timeout=20)
 
+    def grow_topic(self, name: str, partitions: int) -> None:
+        """Give a topic more partitions; return when those who ask are told of them. A real broker's only."""
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(name, partitions)])[name].result(timeout=20)
+
+        def is_told() -> bool:
+            return len(admin.list_topics(name, timeout=20).topics[name].partitions) == partitions
+
+        eventually(is_told, within=20)
+
     def delete_topic(self, name: str) -> None:
         if self.is_real:
             admin = self.admin()
@@ -133,12 +145,28 @@ def kafka_names(bootstrap: str, *, is_real: bool) -> Kafka:
     return Kafka(bootstrap, f"price-events-{mark}", f"price-events-{mark}.dlq", f"consumer-{mark}", is_real)
 
 
+def _broker_port() -> int:
+    """Return a port of loopback that is free, and so is the next, where the broker's controller listens.
+
+    None of those that clients get: a broker that was killed comes back to its ports, and somebody's
+    connection may have taken such a one by then.
+    """
+    while True:
+        port = secrets.choice(range(20_000, 30_000, 2))
+        try:
+            for each in (port, port + 1):
+                socket.create_server(("127.0.0.1", each)).close()
+        except OSError:
+            continue
+        return port
+
+
 class RealBroker:
     """A real Kafka broker of one test's own, to be killed, stopped and reached through a proxy."""
 
-    def __init__(self, port: int, *, advertised: int | None = None) -> None:
-        self.port = port
-        self.advertised = advertised or port
+    def __init__(self, *, advertised: int | None = None) -> None:
+        self.port = _broker_port()
+        self.advertised = advertised or self.port
 
     @property
     def bootstrap(self) -> str:

@@ -1,7 +1,8 @@
 """The operator's watch in a thread of the test's own."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightkube.config.kubeconfig import KubeConfig
@@ -15,8 +16,9 @@ from marketdata_operator.watch import Watch
 from support.pollingjobs import an_admission
 
 
-def watching(board: Board, kubeconfig: Path, namespaces: Collection[str] | None) -> threading.Event:
-    """Feed `board` until the event that is returned is set."""
+@contextmanager
+def watching(board: Board, kubeconfig: Path, namespaces: Collection[str] | None) -> Iterator[None]:
+    """Feed `board` within the block; after it the watch has ended and left nothing open."""
     stop, ready = threading.Event(), threading.Event()
     ready.set()
     config = KubeConfig.from_file(kubeconfig).get()
@@ -30,5 +32,11 @@ def watching(board: Board, kubeconfig: Path, namespaces: Collection[str] | None)
         clock=SystemClock(),
         metrics=OperatorMetrics(Metrics(("marketdata_operator_",)), board=board, clock=SystemClock()),
     )
-    threading.Thread(target=watch.run, args=(stop, lambda: None), name="watch", daemon=True).start()
-    return stop
+    thread = threading.Thread(target=watch.run, args=(stop, lambda: None), name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive(), "the watch does not end"

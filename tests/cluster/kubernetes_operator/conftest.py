@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from marketdata_tools.embedded.process import free_port
 from support.processes import Process, Processes
-from support.real_kubernetes import Namespace, definition, new_namespace
+from support.real_kubernetes import Namespace, definition, ending_namespaces, new_namespace
 from support.servers import Database
 from support.waiting import eventually
 
@@ -31,6 +31,21 @@ class World:
         process = self.start(kubeconfig=kubeconfig, **settings)
         process.says("reconciling", within=90)
         eventually(lambda: httpx.get(self.url("/readyz")).status_code == 200, within=60)
+        return process
+
+    def watching_operator(self) -> Process:
+        """Start an operator, and return when its watch follows and nothing of another test is in its way.
+
+        The watch begins some time after the first list, with which the operator is ready: it has followed
+        when it told of a deletion, which the next sweep is too far away to find. The namespaces of tests
+        before, of up to two thousand objects, go on ending.
+        """
+        eventually(lambda: not ending_namespaces(), within=240, every=1.0)
+        process = self.operator()
+        self.place.apply("canary", {"symbols": ["AAPL"], "provider": "synthetic", "suspend": True})
+        eventually(lambda: "canary" in self.rows(), within=60)
+        self.place.delete("canary")
+        eventually(lambda: "canary" not in self.rows(), within=60)
         return process
 
     def start(self, *, kubeconfig: Path | None = None, **settings: Any) -> Process:
@@ -69,12 +84,15 @@ class World:
             connection.execute(sa.text(statement), values)
 
     def serve(self) -> None:
-        """Let every job have been polled and its prices be served, as poller and consumer would."""
-        self.execute("update job_states set last_poll_at = now(), last_success_at = now()")
+        """Let every job have been polled and its prices be served, as poller and consumer would for an hour.
+
+        In one statement, or the operator might find jobs that were polled and whose prices are not served.
+        """
         self.execute(
             """
+            with polled as (update job_states set last_poll_at = now(), last_success_at = now())
             insert into latest_prices (provider, symbol, observed_at, price, fetched_at, raw_response_id)
-            select distinct provider, symbol, now(), 1, now(), gen_random_uuid()
+            select distinct provider, symbol, now(), 1, now() + interval '1 hour', gen_random_uuid()
             from polling_jobs cross join lateral unnest(symbols) as asked (symbol)
             on conflict (provider, symbol) do update set fetched_at = excluded.fetched_at
             """

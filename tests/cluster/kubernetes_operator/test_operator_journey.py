@@ -15,7 +15,7 @@ SEED = {"symbols": ["AAPL", "MSFT"], "interval": "1h", "provider": "synthetic"}
 
 
 def test_samples_become_jobs_that_kubectl_waits_for_and_describes(world):
-    world.operator()
+    world.watching_operator()
     world.place.kubectl("apply", "-f", str(ROOT / "k8s" / "samples"))
     eventually(lambda: len(world.rows()) == 3, within=AT_ONCE)
     world.serve()
@@ -34,13 +34,18 @@ def test_samples_become_jobs_that_kubectl_waits_for_and_describes(world):
         re.MULTILINE,
     )
     assert re.search(r"^indices .* all 4 symbols are current ", wide, re.MULTILINE)
-    described = world.place.kubectl("describe", "pj", "watchlist")
-    told = [line.split()[1] for line in described.split("Events:")[1].splitlines() if "data-operator" in line]
-    assert sorted(told) == ["Polling", "Valid"]
+    # An event follows the status that it is of.
+    eventually(lambda: sorted(told_of(world.place, "watchlist")) == ["Polling", "Valid"], within=10)
+
+
+def told_of(place, name):
+    """Return the reasons of the operator's events as `kubectl describe` shows them."""
+    described = place.kubectl("describe", "pj", name)
+    return [line.split()[1] for line in described.split("Events:")[1].splitlines() if "data-operator" in line]
 
 
 def test_what_users_do_acts_at_once(world):
-    world.operator()
+    world.watching_operator()
     world.place.apply("tech", SEED)
     eventually(lambda: world.rows().get("tech"), within=AT_ONCE)
     world.serve()
@@ -63,7 +68,7 @@ def test_what_users_do_acts_at_once(world):
 
 
 def test_deleting_many_acts_at_once_and_hangs_on_nothing(world):
-    world.operator()
+    world.watching_operator()
     world.place.apply_all(*(a_manifest(f"job-{number:02}", SEED) for number in range(60)))
     eventually(lambda: len(world.rows()) == 60, within=20)
     world.place.delete()

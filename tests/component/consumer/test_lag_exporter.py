@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import NewPartitions
 
 from marketdata.clock import SystemClock
 from marketdata_tools.embedded.process import free_port
@@ -100,8 +99,7 @@ def test_the_lag_in_seconds_is_the_age_of_the_first_unread_message(pipeline: Pip
 def test_a_topic_that_grew_is_told_with_all_its_partitions(pipeline: Pipeline) -> None:
     exporter = Exporter(pipeline)
     exporter.becomes("marketdata_lag_partitions", PARTITIONS)
-    topic, admin = pipeline.kafka.topic, pipeline.kafka.admin()
-    admin.create_partitions([NewPartitions(topic, PARTITIONS + 2)])[topic].result(20)
+    pipeline.kafka.grow_topic(pipeline.kafka.topic, PARTITIONS + 2)
 
     exporter.becomes("marketdata_lag_partitions", PARTITIONS + 2)
     pipeline.publish(prices(9), partition=PARTITIONS + 1)
@@ -156,6 +154,7 @@ def test_a_broker_that_cannot_be_reached_makes_no_lag_of_0(pipeline: Pipeline) -
 
 
 @pytest.mark.real_kafka
+@pytest.mark.timeout(300)  # of waits that may take minutes in all
 def test_a_lag_that_was_known_is_absent_while_the_broker_is_away(
     pipeline: Pipeline, real_broker: RealBroker
 ) -> None:

@@ -1,0 +1,61 @@
+"""When a release counts as ready: by its pods, as what counts them lags behind and leaves some out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.releases import Release
+
+LABELS = {"app": "api"}
+
+
+def deployment(**status: Any) -> dict[str, Any]:
+    counted = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    return {
+        "kind": "Deployment",
+        "metadata": {"generation": 3},
+        "spec": {"replicas": 2, "selector": {"matchLabels": LABELS}},
+        "status": counted | status,
+    }
+
+
+def pod(*, ready: str = "True", phase: str = "Running", **metadata: Any) -> dict[str, Any]:
+    status = {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}
+    return {"kind": "Pod", "metadata": {"labels": LABELS | {"more": "x"}} | metadata, "status": status}
+
+
+ENDING = pod(deletionTimestamp="2026-03-02T12:00:00Z")
+STRANGE = {"kind": "Pod", "metadata": {}, "status": {"phase": "Running"}}
+READY = {
+    "all its pods are": [deployment(), pod(), pod()],
+    "another's pod is not": [deployment(), pod(), pod(), STRANGE],
+    "a pod that failed was replaced": [deployment(), pod(), pod(), pod(ready="False", phase="Failed")],
+}
+NOT_READY = {
+    "a pod is gone, and still counted": [deployment(), pod()],
+    "a new pod is not ready, and the old one still counted": [deployment(), pod(), pod(ready="False")],
+    "an old pod has not ended": [deployment(), pod(), pod(), ENDING],
+    "a pod is not counted yet": [deployment(readyReplicas=1), pod(), pod()],
+    "a pod is of the template before": [deployment(updatedReplicas=1), pod(), pod()],
+    "its change was not seen yet": [deployment(observedGeneration=2), pod(), pod()],
+}
+
+
+def release(folder: Path, items: list[dict[str, Any]]) -> Release:
+    """Return a release of which kubectl tells these objects."""
+    kubectl = folder / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat <<'.'\n{json.dumps({'items': items})}\n.\n")
+    kubectl.chmod(0o755)
+    return Release(helm=kubectl, kubectl=kubectl, namespace="test")
+
+
+@pytest.mark.parametrize("case", READY)
+def test_a_release_is_ready(tmp_path: Path, case: str) -> None:
+    assert release(tmp_path, READY[case]).is_ready()
+
+
+@pytest.mark.parametrize("case", NOT_READY)
+def test_a_release_is_not_ready(tmp_path: Path, case: str) -> None:
+    assert not release(tmp_path, NOT_READY[case]).is_ready()
