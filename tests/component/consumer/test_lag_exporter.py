@@ -6,6 +6,8 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from marketdata.clock import SystemClock
+from marketdata.settings import KafkaSettings
+from marketdata.streaming.group_log import KafkaGroupLog
 from marketdata_tools.embedded.process import free_port
 from support.consuming import Pipeline, prices
 from support.metrics import metric
@@ -71,6 +73,23 @@ def test_the_lag_goes_with_the_consumer_and_stays_when_it_is_dead(pipeline: Pipe
     pipeline.publish(prices(40, start=100))
 
     exporter.becomes(_SUM, 40)
+
+
+@pytest.mark.kafka
+def test_one_look_reads_a_message_of_each_partition_however_much_waits_there(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for partition in range(PARTITIONS):
+        pipeline.publish(prices(2_000), partition=partition)
+    for name, value in pipeline.kafka.env().items():
+        monkeypatch.setenv(name, value)
+    log = KafkaGroupLog(KafkaSettings())
+    try:
+        for position in (0, 500, 1_000):
+            told, said = log.published_at(dict.fromkeys(range(PARTITIONS), position))
+            assert (set(told), said) == (set(range(PARTITIONS)), frozenset())
+    finally:
+        log.close()
 
 
 @pytest.mark.kafka

@@ -19,14 +19,20 @@ from marketdata.settings import KafkaSettings
 
 _TIMEOUT_SECONDS = 5.0
 _READING_SECONDS = 2.0
-# Enough for one record of each partition: a broker sends at least one batch whatever its size.
+# One record of each partition is wanted, and a batch is the least that is sent. A broker sends one that
+# is larger than asked for only for the first partition of a request; and librdkafka asks for no other
+# partition while its queue holds more than the least number of messages: with a small one, all wait for
+# the batch of one.
 _CONFIG = {
     "auto.offset.reset": "error",
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "allow.auto.create.topics": False,
-    "queued.min.messages": 1,
-    "fetch.message.max.bytes": 1024,
+    "queued.min.messages": 100_000,
+    "queued.max.messages.kbytes": 8_192,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.message.max.bytes": 65_536,
+    "fetch.max.bytes": 4_194_304,
     "fetch.wait.max.ms": 100,
     "log_level": 2,
 }
@@ -104,6 +110,8 @@ class KafkaGroupLog:
                     partition = message.partition()
                     if partition is not None and partition not in found:
                         found[partition] = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+                        # No more of it, and what was fetched is thrown away.
+                        consumer.incremental_unassign([TopicPartition(self._settings.topic, partition)])
             finally:
                 consumer.unassign()
         except KafkaException as error:
