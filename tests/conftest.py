@@ -27,6 +27,7 @@ from marketdata_tools.embedded.broker import EmbeddedBroker
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
 from marketdata_tools.embedded.redis import EmbeddedRedis
 from support import servers
+from support.ports import free_port
 from support.processes import Processes
 from support.servers import Database, Kafka, RealBroker
 from support.yahoo import Yahoo
@@ -107,7 +108,7 @@ def empty_database(postgres_server: EmbeddedPostgres) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """A Redis-protocol server, in memory, for the whole session."""
-    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"), port=free_port())
     server.start()
     yield server
     server.stop()

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from marketdata_tools.embedded import postgres_home
-from marketdata_tools.embedded.process import free_port
 from marketdata_tools.run import samples
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.servers import ROOT, open_folder
 from support.waiting import eventually

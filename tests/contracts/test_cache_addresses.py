@@ -24,6 +24,7 @@ from marketdata.errors import CacheUnavailable, Misconfigured
 from marketdata.settings import RedisSettings
 from marketdata_tools.embedded.redis import EmbeddedRedis
 from support.builders import a_price
+from support.ports import free_port
 from support.proxy import Proxy
 
 PASSWORD = "p@ss/word:é%41"
@@ -58,7 +59,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     ours.issue_cert("reader").private_key_and_cert_chain_pem.write_to_path(str(folder / "client.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ours.issue_cert("127.0.0.1").configure_cert(context)
-    server = EmbeddedRedis(folder)
+    server = EmbeddedRedis(folder, port=free_port())
     server.start()
     with (
         tempfile.TemporaryDirectory() as short,  # the path of a Unix socket has 107 bytes at most

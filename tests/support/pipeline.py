@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from marketdata_tools.embedded.process import free_port
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.proxy import Proxy
 from support.servers import Database, Kafka

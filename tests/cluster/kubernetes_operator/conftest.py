@@ -9,7 +9,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from marketdata_tools.embedded.process import free_port
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.real_kubernetes import Namespace, definition, ending_namespaces, new_namespace
 from support.servers import Database

@@ -22,6 +22,7 @@ from marketdata.storage.partitions import PostgresPartitions
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
 from marketdata_tools.embedded.redis import EmbeddedRedis
 from support import servers
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.servers import Database
 from support.waiting import eventually
@@ -193,7 +194,7 @@ def start_api(processes: Processes, database: Database, redis_url: str) -> Itera
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path_factory.mktemp("api-redis"))
+    server = EmbeddedRedis(tmp_path_factory.mktemp("api-redis"), port=free_port())
     server.start()
     yield server
     server.stop()

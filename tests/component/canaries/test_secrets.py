@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from marketdata.storage.job_book import PostgresJobBook
-from marketdata_tools.embedded.process import free_port
 from support import alpha_vantage, canaries
 from support.builders import a_job
 from support.canaries import API_KEY, MARK, check, tables
 from support.collector import collector
 from support.consuming import Pipeline as Stream
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.servers import Database, Kafka
 from support.waiting import eventually

@@ -8,9 +8,9 @@ from confluent_kafka import TopicPartition
 from marketdata.clock import SystemClock
 from marketdata.settings import KafkaSettings
 from marketdata.streaming.group_log import KafkaGroupLog
-from marketdata_tools.embedded.process import free_port
 from support.consuming import Pipeline, prices
 from support.metrics import metric
+from support.ports import free_port
 from support.processes import Process
 from support.servers import PARTITIONS, RealBroker
 from support.waiting import eventually

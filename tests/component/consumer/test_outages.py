@@ -15,12 +15,12 @@ from marketdata.cache.reader import latest_key
 from marketdata.domain.price import PricePoint
 from marketdata.messages.latest import render
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
-from marketdata_tools.embedded.process import free_port
 from support import servers
 from support.builders import a_price, at
 from support.consuming import Pipeline, prices
 from support.faults import frozen, memory_bytes
 from support.naive import naive
+from support.ports import free_port
 from support.tables import check_tables, counts
 from support.waiting import eventually, holds
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from marketdata_tools.embedded.process import free_port
 from support.kubernetes import Cluster, kubernetes
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.servers import Database
 from support.waiting import eventually

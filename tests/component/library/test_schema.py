@@ -11,7 +11,7 @@ from marketdata.errors import SchemaMismatch, StoreUnavailable
 from marketdata.settings import PostgresSettings
 from marketdata.storage import schema
 from marketdata.storage.engine import create_engine, is_retryable, transaction
-from marketdata_tools.embedded.process import free_port
+from support.ports import free_port
 from support.processes import Processes
 from support.servers import Database, settings_of
 

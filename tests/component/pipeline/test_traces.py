@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marketdata_tools.embedded.process import free_port
 from support.collector import Collector, Received, collector
 from support.pipeline import Pipeline, pipeline
+from support.ports import free_port
 from support.processes import Processes
 from support.servers import Database, Kafka
 from support.waiting import eventually, holds

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from marketdata_tools.embedded.broker import EmbeddedBroker
-from marketdata_tools.embedded.process import free_port
+from support.ports import free_port
 from support.proxy import Proxy
 from support.waiting import eventually, holds
 

@@ -18,7 +18,8 @@ import pytest
 import redis
 
 from marketdata_tools.embedded import postgres_home
-from marketdata_tools.embedded.process import free_port, is_alive, is_listening
+from marketdata_tools.embedded.process import is_alive, is_listening
+from support.ports import free_port
 from support.processes import Process, Processes
 from support.servers import Database, Kafka, open_folder
 from support.waiting import eventually
