@@ -14,7 +14,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from support import crash
+from support.faults import stand_still
 from support.waiting import eventually
 
 _CRASH = Path(crash.__file__)
@@ -111,8 +114,8 @@ class Process:
         self._signal(signal.SIGINT)
 
     def stop(self) -> None:
-        """SIGSTOP: it stands still, as in a long pause of its machine."""
-        self._popen.send_signal(signal.SIGSTOP)
+        """SIGSTOP, and return when it stands still, as in a long pause of its machine."""
+        stand_still(psutil.Process(self.pid))
 
     def cont(self) -> None:
         """SIGCONT: it goes on."""
