@@ -36,14 +36,13 @@ class Proxy:
         self._listener = _listener(port, path)
         self.port = 0 if path else int(self._listener.getsockname()[1])
         self.accepted = 0
+        self._started = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
 
     def __enter__(self) -> Self:
-        started = threading.Event()
-        self._loop.call_soon(started.set)
         self._thread.start()
-        started.wait(5)
+        assert self._started.wait(30), "the proxy's thread does not start"
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -92,7 +91,7 @@ class Proxy:
             done.set()
 
         self._loop.call_soon_threadsafe(change)
-        assert done.wait(5), "the proxy's thread does not answer"
+        assert done.wait(30), "the proxy's thread does not answer"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -101,6 +100,7 @@ class Proxy:
         server = self._loop.run_until_complete(
             asyncio.start_server(self._accept, sock=self._listener, ssl=self._tls)
         )
+        self._started.set()  # not before: who closes at once would end the loop in the middle of that
         try:
             self._loop.run_forever()
         finally:
