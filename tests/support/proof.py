@@ -6,7 +6,7 @@ and those are held against the stand-in's own list. Raises AssertionError with w
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -72,15 +72,15 @@ def ledgers_balance(engine: sa.Engine) -> None:
 
 
 def nothing_lost_nothing_doubled(
-    engine: sa.Engine, answers: Sequence[YahooAnswer], *, provider: str = "yfinance"
+    engine: sa.Engine, answers: Callable[[], Sequence[YahooAnswer]], *, provider: str = "yfinance"
 ) -> Counter[str]:
     """Assert that everything kept was answered, and everything kept became what it should; return counts.
 
     Every raw answer's bytes are in the stand-in's list; every quote of an answer that was not fenced is
     one event; the points are exactly the greatest answer for each identity; averages and latest prices
-    are those of the points.
+    are those of the points. `answers` is asked for the list after the raw answers were read: one may come
+    in meanwhile, to a poll whose job is suspended by now.
     """
-    quotes = {answer.sha256: answer.quotes for answer in answers}
     expected: dict[Identity, tuple[tuple[datetime, UUID], Decimal]] = {}
     wished: set[tuple[UUID, str]] = set()
     may_miss: set[tuple[UUID, str]] = set()
@@ -89,10 +89,12 @@ def nothing_lost_nothing_doubled(
         (row.raw_response_id, row.symbol)
         for row in _rows(engine, f"select raw_response_id, symbol from outbox where provider = '{provider}'")
     }
-    for row in _rows(
+    raws = _rows(
         engine,
         f"select id, status, body, fetched_at, fenced from raw_market_data where provider = '{provider}'",
-    ):
+    )
+    quotes = {answer.sha256: answer.quotes for answer in answers()}
+    for row in raws:
         digest = hashlib.sha256(bytes(row.body)).hexdigest()
         assert digest in quotes, f"raw answer {row.id} holds bytes that were never sent"
         counts["raws"] += 1

@@ -75,7 +75,7 @@ def drains(service: Pipeline, database: Database, yahoo: Yahoo) -> None:
         service.suspend(job["job_id"])
     eventually(lambda: proof.is_drained(database.engine), within=60)
     proof.ledgers_balance(database.engine)
-    counts = proof.nothing_lost_nothing_doubled(database.engine, yahoo.answers())
+    counts = proof.nothing_lost_nothing_doubled(database.engine, yahoo.answers)
     assert counts["points"] >= len(SYMBOLS)
 
 

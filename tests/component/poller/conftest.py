@@ -113,7 +113,7 @@ class World:
     def prove(self, provider: str = "yfinance") -> None:
         """Assert that nothing was lost and nothing doubled, and that both ledgers balance."""
         proof.ledgers_balance(self.database.engine)
-        proof.nothing_lost_nothing_doubled(self.database.engine, self.upstream.answers(), provider=provider)
+        proof.nothing_lost_nothing_doubled(self.database.engine, self.upstream.answers, provider=provider)
         imbalance = PostgresLedger(self.database.engine).imbalance()
         assert (imbalance.polls, imbalance.events) == (0, 0)
 
