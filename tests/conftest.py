@@ -160,7 +160,10 @@ def real_broker() -> Iterator[RealBroker]:
 
 @pytest.fixture
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
-    """Starts the deployables as real processes; all are ended at the end."""
+    """Starts the deployables as real processes; all are ended at the end.
+
+    To be asked for after what they use, a database above all, which is then still there when they end.
+    """
     started = Processes(tmp_path)
     request.node.stash[_processes] = started
     yield started

@@ -179,7 +179,7 @@ Start = Callable[..., Api]
 
 
 @pytest.fixture
-def start_api(processes: Processes, database: Database, redis_url: str) -> Iterator[Start]:
+def start_api(database: Database, redis_url: str, processes: Processes) -> Iterator[Start]:
     """Starts an API of the test's own; `redis=` and settings replace what it gets."""
     started: list[Api] = []
 

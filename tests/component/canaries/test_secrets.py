@@ -126,11 +126,11 @@ def test_the_look_finds_a_secret_where_there_is_one(database: Database) -> None:
 
 
 def test_a_deployment_at_work_and_refused_by_some_tells_no_secret(
-    marked: Marked,
     database: Database,
     kafka: Kafka,
     redis_url: str,
     processes: Processes,
+    marked: Marked,
 ) -> None:
     with ExitStack() as stack:
         yahoo = stack.enter_context(canaries.marked_yahoo())
@@ -206,7 +206,7 @@ def test_processes_that_get_nowhere_tell_no_secret(marked: Marked, tmp_path: Pat
         running["consumer"].says("waiting_for_schema")
         running["poller"].says("a dependency is away")
         running["operator"].says("not reconciled")
-        eventually(lambda: marked.ask("/readyz")[0] == 503, within=20)
+        eventually(lambda: marked.ask("/readyz")[0] == 503, within=40)
         answer = marked.ask("/prices/latest?symbol=AAPL", x_api_key=API_KEY)
         assert answer[0] == 503
         replayed = marked.processes.start(

@@ -35,7 +35,7 @@ def port(process: Process) -> int:
 
 
 def test_the_age_of_prices_is_told_by_where_it_arose(
-    processes: Processes, env: dict[str, str], database: Database, redis_url: str
+    env: dict[str, str], database: Database, redis_url: str, processes: Processes
 ) -> None:
     PostgresJobBook(database.engine).create(a_job("A", "B", interval_seconds=1))
     poller = processes.start("marketdata_poller", env={**env, "MARKETDATA_POLLER_PROVIDERS": "synthetic"})
@@ -54,7 +54,7 @@ def test_the_age_of_prices_is_told_by_where_it_arose(
 
 
 def test_a_due_job_that_nobody_takes_shows_as_late(
-    processes: Processes, env: dict[str, str], database: Database
+    env: dict[str, str], database: Database, processes: Processes
 ) -> None:
     job = PostgresJobBook(database.engine).create(a_job("A"))
     with database.engine.begin() as connection:

@@ -29,7 +29,7 @@ WAYS = ("cut", "half_open")  # one after the other: starting the pipeline costs 
 
 @pytest.fixture
 def service(
-    processes: Processes, database: Database, redis_url: str, kafka: Kafka, yahoo: Yahoo, tmp_path: Path
+    database: Database, redis_url: str, kafka: Kafka, yahoo: Yahoo, processes: Processes, tmp_path: Path
 ) -> Iterator[Pipeline]:
     """The pipeline under load: 179 symbols each second, prices flowing."""
     with pipeline(
@@ -160,12 +160,12 @@ def _mend(broker: RealBroker, proxy: Proxy) -> None:
 @durations
 @pytest.mark.parametrize("harm", [_stop, _kill, _half_open], ids=["stopped", "killed", "half-open"])
 def test_without_kafka_polling_goes_on_and_the_outbox_drains_later(
-    processes: Processes,
     database: Database,
     redis_url: str,
     yahoo: Yahoo,
     tmp_path: Path,
     seconds: int,
+    processes: Processes,
     harm: Harm,
 ) -> None:
     with Proxy(0) as proxy:

@@ -29,7 +29,7 @@ def seen() -> Iterator[Collector]:
 
 @pytest.fixture
 def service(
-    processes: Processes, database: Database, redis_url: str, kafka: Kafka, yahoo: Yahoo, tmp_path: Path
+    database: Database, redis_url: str, kafka: Kafka, yahoo: Yahoo, processes: Processes, tmp_path: Path
 ) -> Iterator[Pipeline]:
     """The pipeline, not started: where its spans go is the test's to say."""
     with pipeline(
