@@ -39,6 +39,8 @@ def service(
         kafka=kafka,
         yahoo=yahoo,
         cache_dir=str(tmp_path / "yfinance"),
+        # Where an answer comes from is said below: it is not to be that of a cache that is only slow.
+        settings={"MARKETDATA_API_CACHE_TIMEOUT_SECONDS": "1"},
     ) as made:
         yield load(made)
 
@@ -163,9 +165,9 @@ def test_without_kafka_polling_goes_on_and_the_outbox_drains_later(
     database: Database,
     redis_url: str,
     yahoo: Yahoo,
+    processes: Processes,
     tmp_path: Path,
     seconds: int,
-    processes: Processes,
     harm: Harm,
 ) -> None:
     with Proxy(0) as proxy:
