@@ -120,7 +120,7 @@ def test_a_running_process_and_its_children_are_ended(tmp_path: Path) -> None:
     assert mine.end() == []
 
     assert process.returncode == -signal.SIGKILL
-    eventually(lambda: not _is_alive(child), within=10)
+    eventually(lambda: not _is_alive(child), within=20)
 
 
 def _is_alive(pid: int) -> bool:
@@ -140,7 +140,7 @@ def test_a_frozen_process_stands_still_and_goes_on(processes: Processes, tmp_pat
         seen = len(process.output())
         holds(lambda: len(process.output()) == seen, during=0.3)
 
-    eventually(lambda: len(process.output()) > seen, within=5)
+    eventually(lambda: len(process.output()) > seen, within=20)
 
 
 def test_the_world_beyond_loopback_is_closed() -> None:

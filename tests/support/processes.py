@@ -72,7 +72,7 @@ class Process:
         """Return what it wrote so far."""
         return self.log.read_text(errors="replace")
 
-    def says(self, pattern: str, *, within: float = 20.0) -> re.Match[str]:
+    def says(self, pattern: str, *, within: float = 60.0) -> re.Match[str]:
         """Wait until its output matches `pattern`, and return the match; fails if it ends before."""
 
         def look() -> re.Match[str] | None:

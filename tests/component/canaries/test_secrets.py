@@ -161,8 +161,8 @@ def test_a_deployment_at_work_and_refused_by_some_tells_no_secret(
         eventually(lambda: count("price_points where provider = 'yfinance'"), within=40)
         eventually(lambda: count("raw_market_data where provider = 'alpha_vantage'"), within=40)
         eventually(lambda: count("dead_letters") >= 2, within=40)
-        eventually(lambda: spans.named("poll"), within=20)
-        eventually(lambda: marked.ask("/healthz")[0] == 200, within=20)
+        eventually(lambda: spans.named("poll"), within=40)
+        eventually(lambda: marked.ask("/healthz")[0] == 200, within=40)
         latest = "/prices/latest?symbol=AAPL&provider=yfinance"
         answers = {
             "a price": marked.ask(latest, x_api_key=API_KEY),

@@ -121,7 +121,6 @@ def test_a_rate_limit_silences_every_poller_and_ticks_are_skipped_with_the_reaso
     assert world.count("raw_market_data", "status = 429") >= 1
 
 
-@pytest.mark.timeout(60)
 def test_a_new_job_starts_within_a_second_and_a_suspended_one_never(world):
     world.poller().says("started")
     world.watch("AAPL", provider="synthetic", interval_seconds=3600)  # the partitions are made meanwhile
@@ -138,7 +137,6 @@ def test_a_new_job_starts_within_a_second_and_a_suspended_one_never(world):
     holds(lambda: world.count("polls") == 7, during=1.0)
 
 
-@pytest.mark.timeout(60)
 def test_sigterm_ends_a_poller_soon_and_gives_its_leases_back(world):
     world.upstream.fault("hang", endpoint="quote")
     world.watch("AAPL", interval_seconds=3600)
@@ -151,7 +149,6 @@ def test_sigterm_ends_a_poller_soon_and_gives_its_leases_back(world):
     assert world.count("polls") == 0
 
 
-@pytest.mark.timeout(60)
 def test_raw_answers_are_kept_to_the_byte(world):
     world.watch("AAPL", "^GSPC", "VOD.L", interval_seconds=3600)
     world.poller()

@@ -53,7 +53,7 @@ def judged(world, times, *, within=60):
 
 
 def metrics(poller):
-    port = poller.says(r"metrics_port\D+(\d+)", within=10)[1]
+    port = poller.says(r"metrics_port\D+(\d+)")[1]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         text = response.read().decode()
     return {

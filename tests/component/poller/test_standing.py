@@ -39,7 +39,7 @@ def test_while_postgres_is_away_nothing_of_it_is_told_and_then_all_of_it_again(w
     with Proxy(address.port) as proxy:
         url = world.database.url.replace(f":{address.port}/", f":{proxy.port}/")
         poller = world.poller("--roles", "maintain", env={"DATABASE_URL": url})
-        port = int(poller.says(r"metrics_port\D+(\d+)", within=10)[1])
+        port = int(poller.says(r"metrics_port\D+(\d+)")[1])
         eventually(lambda: told(port) >= STANDING, within=20)
 
         proxy.cut()

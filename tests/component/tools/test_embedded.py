@@ -109,7 +109,7 @@ def test_the_server_of_a_killed_tool_is_ended_by_the_next_start_and_its_broker_e
     found = tool.says(r"running (\d+) (\d+)")
     leftover, broker = psutil.Process(int(found[1])), psutil.Process(int(found[2]))
     tool.kill()
-    eventually(lambda: not is_alive(broker), within=10)
+    eventually(lambda: not is_alive(broker), within=30)
     assert is_alive(leftover)
 
     postgres.start()
