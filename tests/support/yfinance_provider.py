@@ -8,7 +8,7 @@ from marketdata_poller.providers.registry import InstalledProviders
 from support.providers import OpenGate
 from support.yahoo import Yahoo
 
-DEADLINE = 1.0
+PATIENCE = 30.0  # of a fetch, in seconds: longer than any takes that does not hang
 BATCH = tuple(f"SYM{number:03}" for number in range(1, 91))
 
 
@@ -17,7 +17,7 @@ def a_provider(yahoo: Yahoo, cache: Path, **variables: str) -> Provider:
         environ={
             "MARKETDATA_YFINANCE_BASE_URL": yahoo.url,
             "MARKETDATA_YFINANCE_CACHE_DIR": str(cache),
-            "MARKETDATA_YFINANCE_DEADLINE_SECONDS": str(DEADLINE),
+            "MARKETDATA_YFINANCE_DEADLINE_SECONDS": str(PATIENCE),
             **variables,
         }
     ).get("yfinance")

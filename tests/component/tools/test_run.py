@@ -21,6 +21,7 @@ from marketdata_tools.embedded import postgres_home
 from marketdata_tools.embedded.process import is_alive, is_listening
 from support.ports import free_port
 from support.processes import Process, Processes
+from support.slowness import slowness
 from support.servers import Database, Kafka, open_folder
 from support.waiting import eventually
 
@@ -58,11 +59,6 @@ class Launch:
         assert list(self.data_dir.glob("processes-*")) == []
 
 
-def _slowness() -> float:
-    """Return how many processes compete for each processor: the promise is for a machine that is free."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 class Launcher:
     """Starts launchers on one folder."""
 
@@ -94,7 +90,7 @@ def test_a_price_is_served_within_seconds_everything_ends_and_the_next_start_fin
     eventually(lambda: first.get("/prices/average?symbol=AAPL&provider=synthetic"), within=20)
     children = first.children()
 
-    assert seconds <= 10 * _slowness()
+    assert seconds <= 10 * slowness()
     assert f"http://127.0.0.1:{first.port}/docs" in first.process.output()
     first.process.terminate()
     assert first.process.wait(30) == 0

@@ -3,15 +3,28 @@
 import gc
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+import marketdata_poller.providers.yfinance.transport  # noqa: F401 - else within the first time measured
 from marketdata_poller.ports import Provider
 from support.providers import OpenGate
+from support.slowness import slowness
 from support.yahoo import Yahoo
-from support.yfinance_provider import BATCH, DEADLINE, a_provider, fetch, reasons
+from support.yfinance_provider import BATCH, a_provider, fetch, reasons
+
+DEADLINE = 1.0
+
+
+@pytest.fixture
+def provider(yahoo: Yahoo, tmp_path: Path) -> Iterator[Provider]:
+    """A provider that is in a hurry."""
+    made = a_provider(yahoo, tmp_path / "cache", MARKETDATA_YFINANCE_DEADLINE_SECONDS=str(DEADLINE))
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("endpoint", ["quote", "crumb", "cookie"])
@@ -24,7 +37,7 @@ def test_hangs_and_drips_end_at_the_deadline(
     started = time.monotonic()
     fetch(provider, *BATCH)
 
-    assert time.monotonic() - started < DEADLINE + 0.7
+    assert time.monotonic() - started < DEADLINE + 0.7 * slowness()
 
 
 def test_a_hang_is_a_timeout(warm: Provider, yahoo: Yahoo) -> None:
@@ -52,12 +65,12 @@ def test_hangs_leave_no_thread_no_connection_and_no_memory_behind(yahoo: Yahoo, 
         fetch_in_a_thread_of_its_own()
     yahoo.fault("hang")
     gc.collect()
-    threads, files, memory = threading.active_count(), process.num_fds(), process.memory_info().rss
+    threads, files, memory = set(threading.enumerate()), process.num_fds(), process.memory_info().rss
     for _ in range(30):
         fetch_in_a_thread_of_its_own()
     gc.collect()
 
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
     assert process.num_fds() <= files + 2
     assert process.memory_info().rss - memory < 8 << 20
     provider.close()
@@ -74,7 +87,7 @@ def test_a_second_fetch_during_one_that_hangs_fails_at_once(warm: Provider, yaho
 
     first = threading.Thread(target=lambda: warm.fetch(("AAPL",), gate=Entered()))
     first.start()
-    assert entered.wait(5)
+    assert entered.wait(30)
     second = fetch(warm, "MSFT")
     warm.close()
     first.join()
