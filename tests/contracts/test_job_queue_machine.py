@@ -22,7 +22,7 @@ from marketdata.storage.job_book import PostgresJobBook
 from marketdata.storage.job_queue import PostgresJobQueue
 from marketdata.storage.ledger import PostgresLedger
 from marketdata.storage.outcomes import PostgresOutcomes, Recording
-from support.builders import a_job, a_price, a_raw, an_origin
+from support.builders import a_job, a_price, a_raw, a_seldom_interval, an_origin
 from support.servers import Database
 
 the_time = SystemClock().now
@@ -61,6 +61,7 @@ class Model:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self.seldom = {provider: a_seldom_interval(provider) for provider in PROVIDERS}
         self.execute(f"truncate {_TABLES} cascade")
         self.book = PostgresJobBook(self.engine)
         self.queues = {name: PostgresJobQueue(self.engine, owner=name, lease=HOUR) for name in POLLERS}
@@ -87,7 +88,9 @@ class Model:
     def create(self, symbols: list[str], provider: str, from_kubernetes: bool) -> None:
         origin = an_origin() if from_kubernetes else None
         number = UUID(int=len(self.made) + 1)  # not random, so that a failure can be repeated
-        job = a_job(*symbols, provider=provider, interval_seconds=86_400, origin=origin, job_id=number)
+        job = a_job(
+            *symbols, provider=provider, interval_seconds=self.seldom[provider], origin=origin, job_id=number
+        )
         if from_kubernetes:
             self.book.sync("demo", [job])
         else:
@@ -246,7 +249,11 @@ class Model:
             return
         before = row.job
         edited = a_job(
-            *symbols, provider=provider, interval_seconds=86_400, origin=before.origin, job_id=before.job_id
+            *symbols,
+            provider=provider,
+            interval_seconds=self.seldom[provider],
+            origin=before.origin,
+            job_id=before.job_id,
         )
         counts = self.book.sync("demo", [edited])
 

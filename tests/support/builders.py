@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from marketdata.clock import SystemClock
 from marketdata.domain.answer import Quote, RawResponse
 from marketdata.domain.job import KubernetesOrigin, PollingJob, Slo
 from marketdata.domain.price import PricePoint
+from marketdata.domain.schedule import next_tick
 from marketdata.identifiers import uuid7
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -65,6 +67,19 @@ def a_job(
         slo=slo,
         failure_threshold=failure_threshold,
         origin=origin,
+    )
+
+
+def a_seldom_interval(provider: str) -> int:
+    """Return an interval in seconds for a job that is polled once, at its start, and not for an hour after.
+
+    Due times lie on a grid of the clock: with an interval written down, one may come while a test runs.
+    """
+    now = SystemClock().now()
+    return next(
+        seconds
+        for seconds in range(86_400, 0, -1)
+        if next_tick(now, provider=provider, interval_seconds=seconds) - now > timedelta(hours=1)
     )
 
 

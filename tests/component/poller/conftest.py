@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from marketdata.storage.job_book import PostgresJobBook
 from marketdata.storage.ledger import PostgresLedger
 from support import proof
-from support.builders import a_job
+from support.builders import a_job, a_seldom_interval
 from support.processes import Process, Processes
 from support.servers import Database, Kafka
 from support.waiting import eventually
@@ -81,6 +81,10 @@ class World:
         """Make a job and return its id."""
         job = a_job(*symbols, provider=provider, interval_seconds=interval_seconds)
         return self.book.create(job).job_id
+
+    def watch_once(self, *symbols: str, provider: str = "yfinance") -> UUID:
+        """Make a job that is due now, and not again while the test lasts."""
+        return self.watch(*symbols, interval_seconds=a_seldom_interval(provider), provider=provider)
 
     def suspend_all(self) -> None:
         for view in self.book.page(limit=10_000):

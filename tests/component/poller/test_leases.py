@@ -17,7 +17,7 @@ def fetch_is_under_way(world):
 @pytest.mark.timeout(120)
 def test_a_poller_that_stood_still_past_its_lease_records_nothing_when_it_wakes(world):
     world.upstream.fault("drip", endpoint="quote", times=1, seconds=0.003)
-    job_id = world.watch("AAPL", "MSFT", interval_seconds=3600)
+    job_id = world.watch_once("AAPL", "MSFT")
     sleeper = world.poller(env={"MARKETDATA_YFINANCE_DEADLINE_SECONDS": "100"})
     eventually(lambda: fetch_is_under_way(world), within=30)
     sleeper.stop()
@@ -38,7 +38,7 @@ def test_a_poller_that_stood_still_past_its_lease_records_nothing_when_it_wakes(
 @pytest.mark.timeout(120)
 def test_a_poller_killed_in_its_lease_is_followed_by_another(world):
     world.upstream.fault("hang", endpoint="quote", times=1)
-    world.watch("AAPL", interval_seconds=3600)
+    world.watch_once("AAPL")
     victim = world.poller()
     eventually(lambda: fetch_is_under_way(world), within=30)
     victim.kill()
@@ -123,13 +123,13 @@ def test_a_rate_limit_silences_every_poller_and_ticks_are_skipped_with_the_reaso
 
 def test_a_new_job_starts_within_a_second_and_a_suspended_one_never(world):
     world.poller().says("started")
-    world.watch("AAPL", provider="synthetic", interval_seconds=3600)  # the partitions are made meanwhile
+    warm = world.watch_once("AAPL", provider="synthetic")  # the partitions are made meanwhile
     eventually(lambda: world.count("polls") == 1, within=20)
-    asleep = world.watch("MSFT", provider="synthetic", interval_seconds=3600)
+    asleep = world.watch_once("MSFT", provider="synthetic")
     eventually(lambda: world.count("polls") == 2, within=20)
     world.book.set_suspended(asleep, suspended=True)
     for _ in range(5):
-        world.watch("GOOG", provider="synthetic", interval_seconds=3600)
+        world.watch_once("GOOG", provider="synthetic")
     eventually(lambda: world.count("polls") == 7, within=20)
 
     late = world.scalar("select max(recorded_at - tick_at) from polls where job_id <> :id", id=asleep)
@@ -139,7 +139,7 @@ def test_a_new_job_starts_within_a_second_and_a_suspended_one_never(world):
 
 def test_sigterm_ends_a_poller_soon_and_gives_its_leases_back(world):
     world.upstream.fault("hang", endpoint="quote")
-    world.watch("AAPL", interval_seconds=3600)
+    world.watch_once("AAPL")
     poller = world.poller(env={"MARKETDATA_POLLER_LEASE_SECONDS": "300"})
     eventually(lambda: fetch_is_under_way(world), within=30)
     poller.terminate()
@@ -150,7 +150,7 @@ def test_sigterm_ends_a_poller_soon_and_gives_its_leases_back(world):
 
 
 def test_raw_answers_are_kept_to_the_byte(world):
-    world.watch("AAPL", "^GSPC", "VOD.L", interval_seconds=3600)
+    world.watch_once("AAPL", "^GSPC", "VOD.L")
     world.poller()
     eventually(lambda: world.count("polls") == 1, within=30)
     digest = world.scalar("select encode(sha256(body), 'hex') from raw_market_data where status = 200")

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from marketdata.storage.job_book import PostgresJobBook
 from marketdata_poller.providers import replay
-from support.builders import a_job
+from support.builders import a_job, a_seldom_interval
 from support.processes import Process, Processes
 from support.providers import OpenGate
 from support.servers import Database
@@ -57,9 +57,10 @@ def test_five_hundred_symbols_of_ten_jobs_cost_six_requests_a_round(
     database: Database, yahoo: Yahoo, poller: Callable[[], Process], pollers: int
 ) -> None:
     book = PostgresJobBook(database.engine)
+    interval = a_seldom_interval("yfinance")
     for first in range(1, 501, 50):
         symbols = [f"SYM{number:03}" for number in range(first, first + 50)]
-        book.create(a_job(*symbols, provider="yfinance", interval_seconds=3600))
+        book.create(a_job(*symbols, provider="yfinance", interval_seconds=interval))
 
     for _ in range(pollers):
         poller()
