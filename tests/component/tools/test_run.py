@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from marketdata_tools.embedded import postgres_home
 from marketdata_tools.embedded.process import is_alive, is_listening
 from support.ports import free_port
 from support.processes import Process, Processes
-from support.slowness import slowness
 from support.servers import Database, Kafka, open_folder
+from support.slowness import slowness
 from support.waiting import eventually
 
 FIRST_PRICE = r"first price after (\d+\.\d) s: (\S+) "
@@ -41,7 +40,7 @@ class Launch:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
                 return json.load(response)
-        except (urllib.error.URLError, ConnectionError) as error:
+        except OSError as error:
             raise AssertionError(f"GET {path}: {error}") from None
 
     def first_price(self) -> float:
@@ -217,7 +216,13 @@ _ON_A_TERMINAL = """
 import os, pty, sys
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
 """
+_PRICE = re.compile(r"AAPL +synthetic +\d")
 _OTHER_SCREEN, _SCREEN_OF_BEFORE = "\x1b[?1049h", "\x1b[?1049l"
+
+
+def _words(output: str) -> str:
+    """Return the output without what moves the cursor and colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
 
 
 def test_on_a_terminal_the_table_lives_and_leaves_the_screen_as_it_was(
@@ -231,6 +236,8 @@ def test_on_a_terminal_the_table_lives_and_leaves_the_screen_as_it_was(
     terminal = processes.run("terminal", sys.executable, "-c", _ON_A_TERMINAL, *command, env=environ)
     terminal.says(FIRST_PRICE, within=60)
     eventually(lambda: terminal.output().count(" Market data") >= 4, within=30)
+    eventually(lambda: _PRICE.search(_words(terminal.output())), within=30)
+    eventually(lambda: "ledger balanced" in terminal.output(), within=30)
     (process,) = psutil.Process(terminal.pid).children()
 
     process.terminate()
@@ -238,7 +245,7 @@ def test_on_a_terminal_the_table_lives_and_leaves_the_screen_as_it_was(
     assert terminal.wait(30) == 0
     before, _, rest = terminal.output().partition(_OTHER_SCREEN)
     table, _, after = rest.partition(_SCREEN_OF_BEFORE)
-    assert re.search(r"AAPL +synthetic +\d", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", table))
+    assert _PRICE.search(_words(table))
     assert "average 5" in table
     assert "ledger balanced" in table
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", table), "NO_COLOR is there"
