@@ -50,8 +50,9 @@ def a_letter(
 
 
 def an_event(database: Database, *, settled: bool) -> UUID:
-    identifier = uuid7(the_time())
-    PostgresPartitions(database.engine).ensure([the_time().date()])
+    now = the_time()
+    identifier = uuid7(now)
+    PostgresPartitions(database.engine).ensure([now.date()])
     execute(
         database,
         """insert into outbox (event_id, raw_response_id, provider, symbol, observed_at, fetched_at, outcome,
