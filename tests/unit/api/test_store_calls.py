@@ -8,8 +8,8 @@ from marketdata.errors import StoreTimeout, StoreUnavailable
 from marketdata_api.store import StoreCalls
 
 
-def calls(ping: Callable[[], None]) -> StoreCalls:
-    return StoreCalls(threads=2, deadline_seconds=0.2, ping=ping, tell=lambda _: None)
+def calls(ping: Callable[[], None], *, deadline_seconds: float = 30) -> StoreCalls:
+    return StoreCalls(threads=2, deadline_seconds=deadline_seconds, ping=ping, tell=lambda _: None)
 
 
 def well() -> None:
@@ -46,11 +46,20 @@ def test_a_statement_that_was_cancelled_is_no_outage_while_the_probe_is_answered
 def test_a_call_over_its_deadline_is_no_outage_while_the_probe_is_answered() -> None:
     end = threading.Event()
 
-    def slow() -> None:
-        end.wait()
+    async def ask() -> bool:
+        store = calls(well, deadline_seconds=0.05)
+        slow = asyncio.create_task(store.run(end.wait))
+        await asyncio.sleep(0)
+        store._deadline = 30  # from now on, for the probe: it is answered on a busy machine too
+        with pytest.raises(StoreUnavailable) as caught:
+            await slow
+        assert caught.value.retry_after is not None
+        away = store.outage.on
+        await store.outage.close()
+        return away
 
     try:
-        assert not after(slow, ping=well)
+        assert not asyncio.run(ask())
     finally:
         end.set()
 
@@ -65,15 +74,26 @@ def test_a_lost_connection_is_an_outage_at_once() -> None:
 
 def test_many_slow_calls_ask_for_one_probe() -> None:
     pings: list[None] = []
-    asked = threading.Event()
+    doubts: list[None] = []
+    both_doubt = threading.Event()
 
     def ping() -> None:
         pings.append(None)
-        asked.wait(0.1)
+        both_doubt.wait(30)
 
     async def ask() -> None:
         store = calls(ping)
+        doubt = store.outage.doubt
+
+        async def counted() -> None:
+            doubts.append(None)
+            if len(doubts) == 2:
+                both_doubt.set()
+            await doubt()
+
+        store.outage.doubt = counted  # type: ignore[method-assign]
         await asyncio.gather(*(store.run(cancelled) for _ in range(2)), return_exceptions=True)
+        await store.outage.close()
 
     asyncio.run(ask())
-    assert len(pings) == 1
+    assert (len(doubts), len(pings)) == (2, 1)
