@@ -8,6 +8,12 @@ SEED = {"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "synthetic"}
 AT_ONCE = 10.0  # no sweep comes to help; the figure on a quiet machine is in tests/cluster
 
 
+def told(world):
+    """Return when the operator has acted on what came before: on an object that comes after it."""
+    world.cluster.apply("after", SEED)
+    eventually(lambda: world.rows().get("after"), within=AT_ONCE)
+
+
 def test_an_object_that_is_applied_is_polled_at_once(world):
     world.watching()
     uid = world.cluster.apply(
@@ -46,6 +52,7 @@ def test_a_changed_annotation_polls_once_and_an_unchanged_one_never(world):
     eventually(lambda: world.rows()["tech"].is_due, within=AT_ONCE)
     world.execute("update polling_schedule set due_at = now() + interval '1 hour'")
     world.cluster.apply("tech", SEED, annotations={"marketdata.dev/poll-now": "1", "another": "one"})
+    told(world)
     holds(lambda: not world.rows()["tech"].is_due, during=1.0)
 
 
@@ -58,6 +65,7 @@ def test_a_handled_annotation_is_not_handled_again_after_a_restart(world):
     world.execute("update polling_schedule set due_at = now() + interval '1 hour'")
 
     world.watching()
+    told(world)
     holds(lambda: not world.rows()["tech"].is_due, during=1.0)
 
 

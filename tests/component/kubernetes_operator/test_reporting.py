@@ -1,6 +1,7 @@
 """What users read of their objects, and how often it is written."""
 
 import json
+import time
 
 from support.waiting import eventually, holds
 
@@ -80,7 +81,7 @@ def test_a_job_without_any_price_is_not_ready_and_a_warning_says_why(world):
     )
 
     eventually(lambda: world.condition("tech") == ("False", "ProviderThrottled"), within=20)
-    eventually(lambda: ("Warning", "ProviderThrottled") in events(world), within=5)
+    eventually(lambda: ("Warning", "ProviderThrottled") in events(world), within=20)
 
 
 def test_times_alone_are_written_seldom(world):
@@ -102,10 +103,24 @@ def test_times_alone_are_written_seldom(world):
 def test_statuses_are_written_no_faster_than_allowed_and_none_is_forgotten(world):
     world.make(60, suspend=True)
     world.operator(MARKETDATA_OPERATOR_STATUS_WRITES_PER_SECOND=20)
-    eventually(lambda: world.cluster.requests["patch"] > 0, within=60)
+    began = time.monotonic()
 
-    # Each object costs a status and two events: 180 tokens at 20 a second, one second's burst apart.
-    holds(lambda: world.cluster.requests["patch"] + world.cluster.requests["create"] < 150, during=4.0)
+    def writes():
+        return world.cluster.requests["patch"] + world.cluster.requests["create"]
+
+    def has_begun():
+        nonlocal began
+        before = time.monotonic()
+        if writes():
+            return True
+        began = before
+        return False
+
+    eventually(has_begun, within=60)
+
+    # Each object costs a status and two events: 180 in all. One second's burst and one on its way apart,
+    # there are as many as the time since the last look that found none allows.
+    holds(lambda: writes() <= 20 + 1 + 20 * (time.monotonic() - began), during=4.0)
     eventually(lambda: all(world.condition(name) for name in world.cluster.names()), within=30)
 
 
@@ -134,7 +149,7 @@ def test_another_writers_condition_is_left_alone(world):
     )
     world.cluster.apply("tech", {**SEED, "suspend": True})
 
-    eventually(lambda: world.condition("tech") == ("False", "Suspended"), within=5)
+    eventually(lambda: world.condition("tech") == ("False", "Suspended"), within=20)
     assert world.condition("tech", "Audited") == ("True", "Done")
 
 
