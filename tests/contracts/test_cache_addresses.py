@@ -95,6 +95,7 @@ def read(settings: RedisSettings, point: PricePoint) -> bytes | None:
 
 
 def both_work(settings: RedisSettings) -> None:
+    settings = settings.model_copy(update={"timeout_seconds": 10})  # of a handshake on a busy machine
     point = a_price(symbol=f"S{next(_numbers)}")  # a point that is there already is not written again
     writer = RedisLatestPrices(settings)
     assert writer.write([point]) > 0
