@@ -171,5 +171,7 @@ def test_the_reloader_starts_the_process_anew_when_the_code_changes(reloading: P
     started = reloading / "started"
     eventually(lambda: started.exists() and started.read_text() == "x", within=20)
     program = reloading / "code" / "program.py"
-    program.write_text(program.read_text() + "# changed\n")
+    changed = reloading / "changed.py"
+    changed.write_text(program.read_text() + "# changed\n")
+    changed.replace(program)  # at once: a file that is written in two steps has changed twice
     eventually(lambda: started.read_text() == "xx", within=20)
