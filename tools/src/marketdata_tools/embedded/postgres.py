@@ -7,7 +7,7 @@ next start, so a crash of the tool never locks anybody out of the data.
 
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 
@@ -105,8 +105,11 @@ class EmbeddedPostgres:
         backends = psutil.Process(self.pid).children()
         self.child.kill()
         self._child = None
-        for backend in wait_until_gone(backends, within=5):
-            backend.kill()  # stopped, or stuck: a restart would wait for it for ever
+        left = wait_until_gone(backends, within=5)
+        for backend in left:
+            with suppress(psutil.NoSuchProcess):
+                backend.kill()  # stopped, or stuck: a restart would wait for it for ever
+        wait_until_gone(left, within=_STOP_SECONDS)
         self._lock.release()
 
     def discard(self) -> None:
