@@ -35,6 +35,7 @@ class Pipeline:
         self.settlement = PostgresSettlement(engine)
         self.job = self.book.create(a_job("A"))
         self.outbox.enter_account(ACCOUNT, "price-events")
+        self._fetched_at = the_time()
 
     def execute(self, statement: str, **values: object) -> sa.CursorResult[Any]:
         with self.engine.begin() as connection:
@@ -44,7 +45,8 @@ class Pipeline:
         self.book.poll_now(self.job.job_id)
         claim = self.queue.claim("synthetic")
         assert claim is not None
-        fetched = the_time()
+        # In order, and of one day, whatever the time of day is: the ledger has a row for each.
+        fetched = self._fetched_at = self._fetched_at + timedelta(milliseconds=1)
         raw = a_raw(("A",), fetched_at=fetched)
         point = a_price(
             symbol="A",
