@@ -79,6 +79,10 @@ class Server(uvicorn.Server):
         self._heartbeats.beat("http")
         return await super().on_tick(counter)
 
+    def end_soon(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's arguments
+        """End as soon as it runs, whichever signal asks for it."""
+        self.should_exit = True
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         _log.info("stopping", signal=signal.Signals(sig).name)
         super().handle_exit(sig, frame)
@@ -114,7 +118,9 @@ def serve(
         timeout_graceful_shutdown=shutdown_seconds,
         proxy_headers=False,
     )
-    # uvicorn raises the signal again when it is done, for whoever started it; here that is nobody.
+    server = Server(config, heartbeats)
+    # uvicorn hears a signal from when its event loop runs, and raises it again when it is done, for
+    # whoever started it; here that is nobody. One that comes before must not be lost.
     for which in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(which, signal.SIG_IGN)
-    Server(config, heartbeats).run(sockets=[listener])
+        signal.signal(which, server.end_soon)
+    server.run(sockets=[listener])
