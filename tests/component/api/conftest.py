@@ -210,7 +210,14 @@ def shared_api(
     folder: Path = tmp_path_factory.mktemp("api")
     processes = Processes(folder)
     with servers.new_database(postgres_server, _template) as database:
-        api = start(processes, database, own_redis.url())
+        api = start(
+            processes,
+            database,
+            own_redis.url(),
+            # Where an answer comes from is not to depend on how busy the machine is.
+            MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",
+            MARKETDATA_API_STORE_TIMEOUT_SECONDS="20",
+        )
         yield api
         api.close()
         unasked = processes.end()

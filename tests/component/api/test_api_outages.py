@@ -90,7 +90,11 @@ def test_postgres_away_means_cached_prices_still_and_503_for_the_rest_until_it_i
     probe = start_api()
     url = probe.database.url
     with Proxy(_port(url)) as proxy:
-        api = start_api(DATABASE_URL=_through(proxy, url), MARKETDATA_API_STORE_TIMEOUT_SECONDS="2")
+        api = start_api(
+            DATABASE_URL=_through(proxy, url),
+            MARKETDATA_API_STORE_TIMEOUT_SECONDS="2",
+            MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",
+        )
         api.cache(a_price(observed_at=SystemClock().now()))
         assert api.poll().status_code == 202
 
