@@ -119,7 +119,8 @@ def test_a_poll_s_log_line_has_its_trace_its_job_and_its_number_of_symbols(
 
 
 def _lines(service: Pipeline, name: str, event: str) -> list[dict[str, object]]:
-    lines = [json.loads(text) for text in service.running[name].output().splitlines() if text[:1] == "{"]
+    whole, _, _ = service.running[name].output().rpartition("\n")  # the last line may be on its way
+    lines = [json.loads(text) for text in whole.splitlines() if text[:1] == "{"]
     return [line for line in lines if line["event"] == event]
 
 
