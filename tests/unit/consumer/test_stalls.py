@@ -1,36 +1,62 @@
 """The verdict that one partition stands while its log goes on."""
 
+from collections.abc import Mapping
+
 from marketdata_consumer.stalls import Stalls
 
 
-def told(stalls: Stalls, now: float, positions: dict[int, int], ends: dict[int, int]) -> dict[int, int]:
-    return {p: stall.tries for p, stall in stalls.observe(now, positions=positions, ends=ends).items()}
+class Standing:
+    """One partition that stands at 10 while its log ends at 12, unless said otherwise."""
+
+    def __init__(self) -> None:
+        self._stalls = Stalls(5)
+
+    def told(
+        self,
+        seconds: range,
+        positions: Mapping[int, int] | None = None,
+        *,
+        end: int = 12,
+        seen_at: float | None = None,
+    ) -> list[tuple[int, int]]:
+        """Return when it was told, and how often until then."""
+        return [
+            (now, stall.tries)
+            for now in seconds
+            for stall in self._stalls.observe(
+                now,
+                positions={0: 10} if positions is None else positions,
+                ends={0: end},
+                seen_at=now if seen_at is None else seen_at,
+            ).values()
+        ]
 
 
-def test_a_partition_before_its_end_is_told_after_the_limit_and_again_after_another() -> None:
-    stalls = Stalls(5)
-    assert told(stalls, 0, {0: 10, 1: 20}, {0: 12, 1: 20}) == {}
-    assert told(stalls, 4.9, {0: 10, 1: 20}, {0: 12, 1: 20}) == {}
-    assert told(stalls, 5, {0: 10, 1: 20}, {0: 12, 1: 20}) == {0: 1}
-    assert told(stalls, 9.9, {0: 10, 1: 20}, {0: 12, 1: 20}) == {}
-    assert told(stalls, 10, {0: 10, 1: 20}, {0: 12, 1: 20}) == {0: 2}
+def test_a_partition_before_its_end_is_told_after_the_limit_and_again_after_twice_as_long() -> None:
+    assert Standing().told(range(160)) == [(5, 1), (15, 2), (35, 3), (75, 4), (155, 5)]
 
 
-def test_one_that_moves_reaches_its_end_or_is_no_longer_ours_is_forgotten() -> None:
-    for positions, ends in (({0: 11}, {0: 12}), ({0: 10}, {0: 10}), ({}, {0: 12}), ({0: 10}, {})):
-        stalls = Stalls(5)
-        told(stalls, 0, {0: 10}, {0: 12})
-        assert told(stalls, 5, positions, ends) == {}
-        assert told(stalls, 9, {0: 10}, {0: 12}) == {}
-        assert told(stalls, 14, {0: 10}, {0: 12}) == {0: 1}
+def test_the_wait_is_five_minutes_at_most() -> None:
+    times = [now for now, _ in Standing().told(range(2_000))]
+    assert times[-1] - times[-2] == 300
 
 
-def test_what_another_client_does_not_help_is_told_no_more_until_it_moves() -> None:
-    stalls = Stalls(5)
-    seen = [told(stalls, now, {0: 10}, {0: 11}) for now in range(0, 60, 5)]
-    assert seen == [{}, {0: 1}, {0: 2}, {0: 3}] + [{}] * 8
-    told(stalls, 60, {}, {0: 11})  # while the client is made anew
-    assert told(stalls, 65, {0: 10}, {0: 11}) == told(stalls, 90, {0: 10}, {0: 11}) == {}
+def test_one_that_moves_or_reaches_its_end_begins_anew() -> None:
+    for positions, end in (({0: 11}, 12), ({0: 10}, 10), ({0: 12}, 12)):
+        standing = Standing()
+        standing.told(range(14))
+        assert standing.told(range(14, 15), positions, end=end) == []
+        assert standing.told(range(15, 31)) == [(20, 1), (30, 2)]
 
-    assert told(stalls, 95, {0: 12}, {0: 13}) == {}
-    assert told(stalls, 100, {0: 12}, {0: 13}) == {0: 1}
+
+def test_one_that_is_not_ours_for_a_moment_waits_anew_but_is_told_no_sooner() -> None:
+    standing = Standing()
+    assert standing.told(range(6)) == [(5, 1)]
+    assert standing.told(range(6, 14), {}) == []
+    assert standing.told(range(14, 30)) == [(24, 2)]
+
+
+def test_a_wait_that_the_broker_s_answer_does_not_cover_is_no_stall() -> None:
+    standing = Standing()
+    assert standing.told(range(60), seen_at=4) == []
+    assert standing.told(range(60, 61), seen_at=5) == [(60, 1)]

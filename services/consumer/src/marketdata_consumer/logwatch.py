@@ -33,6 +33,9 @@ class LogSight:
         return sum(max(0, self.ends.get(p, 0) - position) for p, position in positions.items())
 
 
+NOTHING_SEEN = LogSight(float("-inf"), None, {})
+
+
 class LogWatch:
     """Asks in a thread of its own; `sight` is the last answer."""
 
@@ -54,8 +57,13 @@ class LogWatch:
 
     def answers(self) -> bool:
         """Tell whether the broker answered lately."""
+        return self.fresh() is not None
+
+    def fresh(self) -> LogSight | None:
+        """Return the last answer where the broker answered lately."""
         sight = self.sight
-        return sight is not None and self._clock.monotonic() - sight.at < _FRESH_TURNS * self._every
+        is_fresh = sight is not None and self._clock.monotonic() - sight.at < _FRESH_TURNS * self._every
+        return sight if is_fresh else None
 
     def _run(self) -> None:
         while not self._clock.wait(self._every, self._stop):

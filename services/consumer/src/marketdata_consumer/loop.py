@@ -18,12 +18,12 @@ from marketdata.telemetry.metrics import Metrics
 from marketdata.telemetry.traces import NO_TRACES, Traces
 from marketdata_consumer.batch import Batch, Gathering
 from marketdata_consumer.cachefeed import CacheFeed
-from marketdata_consumer.logwatch import LogWatch
+from marketdata_consumer.logwatch import NOTHING_SEEN, LogWatch
 from marketdata_consumer.origins import Origins
 from marketdata_consumer.ports import EventStream
 from marketdata_consumer.positioning import Positioner
 from marketdata_consumer.settings import ConsumerSettings
-from marketdata_consumer.stalls import MOST_TRIES, Stalls
+from marketdata_consumer.stalls import Stalls
 from marketdata_consumer.steps import ConsumerStep
 from marketdata_consumer.watchdog import Watchdog
 from marketdata_consumer.worker import Worker
@@ -39,8 +39,10 @@ _PATIENCE_SECONDS = 1.0
 _GLANCE_SECONDS = 0.025
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _COMMIT_EVERY_SECONDS = 0.5
-# A broker sends what there is within 0.1 s; a busy one within some seconds.
+# A broker sends what there is within 0.1 s; a busy one within some seconds. After 5, 10, 20, 40 and 80 s
+# at one position the client is made anew.
 _STALL_SECONDS = 5.0
+_RENEW_AT_TRY = 5
 _FINISH_SECONDS = 15.0
 _REVOKE_SECONDS = 2.0
 
@@ -165,16 +167,14 @@ class ConsumerLoop:
 
     def _start_stalled(self) -> None:
         """Let partitions flow again that deliver nothing; the client has nothing more of any."""
-        sight = self._watch.sight
-        if sight is None or not self._watch.answers():
-            return
+        seen = self._watch.fresh() or NOTHING_SEEN
         positions = {partition: self._gathering.positions[partition] for partition in self._running}
-        stalls = self._stalls.observe(self._clock.monotonic(), positions=positions, ends=sight.ends)
-        if not stalls:
+        now = self._clock.monotonic()
+        if not (stalls := self._stalls.observe(now, positions=positions, ends=seen.ends, seen_at=seen.at)):
             return
         self._stalled.inc(len(stalls))
         _log.warning("stalled", positions={p: stall.position for p, stall in sorted(stalls.items())})
-        if any(stall.tries >= MOST_TRIES for stall in stalls.values()):
+        if any(stall.tries == _RENEW_AT_TRY for stall in stalls.values()):
             raise StreamUnavailable("partitions deliver nothing, however often they are started again")
         self._halt(set(stalls))
 

@@ -19,7 +19,6 @@ _log = logs.get("streaming.consumer")
 
 _OUTSIDE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - their constants
 _ADMIN_TIMEOUT_SECONDS = 5.0
-_SEEK_TIMEOUT_SECONDS = 1.0
 
 _CONFIG: dict[str, Any] = {
     "auto.offset.reset": "error",
