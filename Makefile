@@ -19,6 +19,8 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 # A real broker for tests: the command beside the repository where it is there, else
 # KAFKA_BOOTSTRAP_SERVERS; the tests that stop and kill their broker need the command.
 KAFKA := $(realpath ../shared/kafka/kafka)
+# Twice: the id that it draws for a new cluster may begin with a dash, which Kafka takes for an option.
+START_KAFKA = $(KAFKA) up $(KAFKA_PORT) || $(KAFKA) up $(KAFKA_PORT)
 # A Kubernetes for tests: the same, else the one that KUBECONFIG names.
 CLUSTER := $(realpath ../shared/cluster/cluster)
 KAFKA_PORT ?= 19292
@@ -131,7 +133,7 @@ test-faults: setup ## Kill each process after each of its effects, from packages
 .PHONY: test-kafka
 test-kafka: setup ## Run the broker tests on a real Kafka
 ifneq ($(KAFKA),)
-	@address=$$($(KAFKA) up $(KAFKA_PORT)); trap '$(KAFKA) down $(KAFKA_PORT)' EXIT; \
+	@address=$$($(START_KAFKA)); trap '$(KAFKA) down $(KAFKA_PORT)' EXIT; \
 	  TEST_KAFKA=real KAFKA_BOOTSTRAP_SERVERS=$$address $(PYTEST) -m "(kafka or real_kafka) and not long"
 else
 	@: "$${KAFKA_BOOTSTRAP_SERVERS:?set it to the address of a Kafka that tests may use}"; \
@@ -202,7 +204,7 @@ endif
 .PHONY: test-long
 test-long: setup ## Run the fault campaigns: minutes of outages, thousands of random cases
 ifneq ($(KAFKA),)
-	@address=$$($(KAFKA) up $(KAFKA_PORT)); trap '$(KAFKA) down $(KAFKA_PORT)' EXIT; \
+	@address=$$($(START_KAFKA)); trap '$(KAFKA) down $(KAFKA_PORT)' EXIT; \
 	  TEST_KAFKA=real KAFKA_BOOTSTRAP_SERVERS=$$address HYPOTHESIS_PROFILE=thorough \
 	  $(BIN)/pytest -m "long and not cluster" --timeout 1800
 else
