@@ -74,6 +74,15 @@ def _no_settings_from_outside() -> None:
             os.environ.pop(name, None)  # noqa: TID251 - so that no test can read it
 
 
+@pytest.fixture
+def kept_handlers() -> Iterator[None]:
+    """Put back the handlers of signals that a test lets the code under it replace."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server without fsync, for the whole session."""

@@ -2,7 +2,6 @@
 
 import signal
 import socket
-from collections.abc import Iterator
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -11,13 +10,7 @@ from marketdata.clock import SystemClock
 from marketdata.telemetry.health import Heartbeats
 from marketdata_api import server
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("kept_handlers")
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:

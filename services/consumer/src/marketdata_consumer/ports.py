@@ -31,9 +31,9 @@ class EventStream(Protocol):
     def consume(self, limit: int, timeout: float) -> Mapping[int, Sequence[Message]]:
         """Return up to `limit` messages by partition, in offset order; block for `timeout` < 0.2 s at most.
 
-        Returns nothing for partitions that are not running, and fewer than `limit` only where no more
-        were there for the moment. Calls the observers of assignment and
-        loss. Raises StreamUnavailable where the client cannot go on and must be made anew.
+        Returns nothing for partitions that are not running, and fewer than `limit` where no more were
+        there for the moment, or errors and what came twice were among them. Calls the observers of
+        assignment and loss. Raises StreamUnavailable where the client cannot go on and must be made anew.
         """
 
     def assigned(self) -> frozenset[int]:
