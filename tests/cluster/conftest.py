@@ -10,11 +10,15 @@ import pytest
 
 from marketdata_tools import helm as packaged
 from support.chart import CHART, ROOT
+from support.prometheus import Prometheus
 from support.releases import READY_WITHIN_SECONDS, Release
 from support.waiting import eventually
 
 EVIDENCE = ROOT / "build" / "cluster"
 _IMAGES = ("image.tag={tag}", "image.pullPolicy=IfNotPresent")
+# Of the release that modules marked `monitoring` share. No test of theirs turns it off for another to turn
+# on again: Prometheus goes by the monitors of before for a while, and what it told last is no sign of more.
+_SCRAPED = ("metrics.podMonitor.enabled=true", "metrics.podMonitor.interval=5s")
 
 
 @dataclass
@@ -22,14 +26,15 @@ class Standing:
     """The release that the tests share, and whether one of them may have left it broken."""
 
     release: Release | None = None
+    settings: tuple[str, ...] = ()
     is_suspect: bool = False
 
-    def get(self) -> Release:
-        """Return the release, all ready; a new one if a test failed with the last one."""
-        if self.is_suspect:
+    def get(self, *settings: str) -> Release:
+        """Return the release of the settings, all ready; a new one if a test failed with the last one."""
+        if self.is_suspect or settings != self.settings:
             self.remove()
         if self.release is None:
-            self.release = _installed()
+            self.release, self.settings = _installed(settings), settings
         eventually(self.release.is_ready, within=READY_WITHIN_SECONDS, every=1)
         return self.release
 
@@ -49,16 +54,22 @@ def _standing() -> Iterator[Standing]:
 
 
 @pytest.fixture(scope="module")
-def release(_standing: Standing) -> Release:
+def release(_standing: Standing, request: pytest.FixtureRequest) -> Release:
     """The chart as the quick start installs it, in a namespace that takes restricted pods only.
 
-    Whatever a test does to it, it leaves it installed and ready. After one that fails, the next
-    module gets another, so that nothing fails for what failed before.
+    Where a module is marked `monitoring`, its pods are scraped. Whatever a test does to it, it leaves
+    it installed and ready. After one that fails, the next module gets another, so that nothing fails
+    for what failed before.
     """
-    return _standing.get()
+    is_scraped = request.node.get_closest_marker("monitoring") is not None
+    if not is_scraped:
+        return _standing.get()
+    release = _standing.get(*_SCRAPED)
+    Prometheus.found(release).scrapes_all(by="podMonitor")
+    return release
 
 
-def _installed() -> Release:
+def _installed(settings: tuple[str, ...]) -> Release:
     assert os.environ.get("KUBECONFIG"), "KUBECONFIG names no cluster"  # noqa: TID251 - the run's own knob
     assert list((CHART / "charts").glob("*.tgz")), "no subcharts: helm dependency build charts/market-data"
     tag = os.environ.get("TEST_IMAGE_TAG", "test")  # noqa: TID251 - the run's own knob
@@ -66,7 +77,7 @@ def _installed() -> Release:
         helm=packaged.path("helm"),
         kubectl=packaged.path("kubectl"),
         namespace=f"md-{uuid4().hex[:6]}",
-        settings=tuple(each.format(tag=tag) for each in _IMAGES),
+        settings=(*(each.format(tag=tag) for each in _IMAGES), *settings),
     )
     made.run("create", "namespace", made.namespace)
     try:

@@ -55,8 +55,6 @@ def test_pollers_come_while_jobs_are_late_and_go_when_none_is(
 ) -> None:
     scaler = scale(
         "poller",
-        "metrics.podMonitor.enabled=true",
-        "metrics.podMonitor.interval=5s",
         "poller.autoscaling.targetLatenessSeconds=3",
         "poller.resources.limits.cpu=100m",
         "poller.resources.requests.cpu=50m",

@@ -15,12 +15,7 @@ from support.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.monitoring]
 
-WATCHED = (
-    "metrics.podMonitor.enabled=true",
-    "metrics.podMonitor.interval=5s",
-    "monitoring.dashboards.enabled=true",
-    "monitoring.alerts.enabled=true",
-)
+WATCHED = ("monitoring.dashboards.enabled=true", "monitoring.alerts.enabled=true")
 # There only where consumers are scaled.
 ON_SCALING = "MarketDataConsumersAtMaximum"
 # Absent while all is well; that their labels and values are those of the catalogue is a test of its own.

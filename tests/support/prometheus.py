@@ -8,10 +8,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from support.releases import Release
+from support.waiting import eventually
 
 SERVICE = "prometheus-operated"
+_SCRAPED = {"api", "poller", "consumer", "lag", "operator"}
+_COMPONENT = "app.kubernetes.io/component"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,47 @@ class Prometheus:
     def states(self) -> dict[str, str]:
         """Return each alert's state: inactive, pending or firing."""
         return {name: cast("str", rule["state"]) for name, rule in self.rules().items()}
+
+    def scrapes_all(self, *, by: str) -> None:
+        """Wait until by this kind of monitor each pod of each component is scraped once, without an error."""
+        self.read_anew()
+        # Where that is missed, the next time that the reloader looks by itself.
+        eventually(lambda: self._check_targets(by), within=240, every=1)
+
+    def read_anew(self) -> None:
+        """Have the monitors of now taken up.
+
+        The config-reloader beside Prometheus looks at what the operator made of them each three minutes
+        (its --watch-interval), and whenever a file of rules changes.
+        """
+        rule = {"record": "tests:read_anew", "expr": "vector(1)"}
+        self.release.apply(
+            {
+                "apiVersion": "monitoring.coreos.com/v1",
+                "kind": "PrometheusRule",
+                "metadata": {"name": "read-anew"},
+                "spec": {"groups": [{"name": f"read-anew-{uuid4().hex}", "rules": [rule]}]},
+            }
+        )
+
+    def _check_targets(self, monitor: str) -> bool:
+        pods = {
+            each["metadata"]["name"]: each["metadata"]["labels"][_COMPONENT]
+            for each in self.release.get("pods", "--selector", "app.kubernetes.io/part-of=market-data")[
+                "items"
+            ]
+        }
+        wished = {name for name, component in pods.items() if component in _SCRAPED}
+        targets = [
+            each
+            for each in self.ask("targets", state="active")["activeTargets"]
+            if each["labels"].get("namespace") == self.release.namespace
+        ]
+        # For a while the monitor of before is what Prometheus still goes by.
+        assert {each["scrapePool"].partition("/")[0] for each in targets} == {monitor}
+        assert {each["labels"]["pod"] for each in targets} == wished
+        assert len(targets) == len(wished), "a pod is scraped twice"
+        wrong = [(each["labels"]["pod"], each["lastError"]) for each in targets if each["health"] != "up"]
+        assert not wrong, wrong
+        assert {each["labels"]["app_kubernetes_io_component"] for each in targets} == _SCRAPED
+        return True
