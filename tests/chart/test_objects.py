@@ -65,9 +65,22 @@ def test_passwords_are_made_by_one_that_may_only_create_them(helm: Helm) -> None
     ]
     (job,) = [job for name, job in objects.of("Job").items() if "-secrets-" in name]
     assert job["spec"]["template"]["spec"]["containers"][0]["args"] == [
+        "marketdata_operator.quickstart_secrets",
         "prices", "md-postgresql=postgres-password,password", "md-redis=redis-password",
         "md-market-data-kafka=poller,consumer,lag-reader", "md-market-data-api=page-token-key",
     ]  # fmt: skip
+
+
+def test_every_container_starts_as_its_image_says(helm: Helm) -> None:
+    """By its init: a `command` would make a process the first of its container, deaf while it starts."""
+    ours = {
+        f"{name}/{container['name']}": container
+        for name, spec in helm.objects().pod_specs().items()
+        for container in spec["containers"]
+        if "market-data-" in container["image"]
+    }
+    assert len(ours) >= 7
+    assert {name for name, container in ours.items() if "command" in container} == set()
 
 
 def test_nothing_makes_passwords_where_all_secrets_are_given(helm: Helm) -> None:
@@ -178,7 +191,7 @@ def test_the_lag_exporter_is_one_pod_of_the_consumer_s_image_with_the_lag_reader
 
     assert spec["replicas"] == 1
     assert container["image"] == consumer["image"]
-    assert container["command"] == ["python", "-m", "marketdata_consumer", "lag-exporter"]
+    assert container["args"] == ["marketdata_consumer", "lag-exporter"]
     assert env["KAFKA_SASL_USERNAME"] == "md-market-data-lag-reader"
     assert not {name for name in env if name.startswith(("DATABASE", "POSTGRES", "REDIS"))}
     assert {volume["name"] for volume in pod["volumes"]} == {"tmp", "kafka", "kafka-ca"}

@@ -243,7 +243,7 @@ spec:
           {{- if $root.Values.development.hotReload }}
           command: [python, /etc/market-data/reload/reload.py, /opt/app, python, -m, {{ join ", " $module }}]
           {{- else if eq $component "lag" }}
-          command: [python, -m, {{ join ", " $module }}]
+          args: [{{ join ", " $module }}]
           {{- end }}
           env: {{- include "market-data.env" . | trim | nindent 12 }}
           ports:

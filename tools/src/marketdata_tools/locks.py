@@ -44,11 +44,11 @@ def locks() -> list[Lock]:
     }
     everything = [*projects.values(), "libs/marketdata/pyproject.toml", "tools/pyproject.toml"]
     development = Lock(FOLDER / "dev.txt", (*everything, "--all-extras", "--group", "pyproject.toml:dev"))
+    constrained = ("--constraint", str(development.path))
     images = [
-        Lock(FOLDER / f"{name}.txt", (project, "--constraint", str(development.path)))
+        Lock(FOLDER / f"{name}.txt", (project, "--group", "pyproject.toml:image", *constrained))
         for name, project in projects.items()
     ]
-    constrained = ("--constraint", str(development.path))
     build = Lock(FOLDER / "build.txt", ("--group", "pyproject.toml:build", *constrained))
     helm = Lock(FOLDER / "helm.txt", ("--group", "pyproject.toml:helm", "--no-deps"))
     return [development, *images, build, helm]
