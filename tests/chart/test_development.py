@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import json
 import re
 import subprocess
 import sys
@@ -127,7 +128,9 @@ def test_an_image_installs_its_own_lock_by_hash_and_runs_as_a_number(component: 
     )
     assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)
     assert not re.search(r"--mount=type=bind|<<", text)
-    assert f'"marketdata_{component}"' in text
+    # What the chart gives as arguments is a module and its own.
+    starts = ["/opt/dependencies/bin/dumb-init", "--single-child", "--", "python", "-m"]
+    assert text.endswith(f'\nENTRYPOINT {json.dumps(starts)}\nCMD ["marketdata_{component}"]\n')
     final = text.rpartition("\nFROM ")[2]
     assert "pip install" not in final
     assert final.index("/opt/dependencies") < final.index("/opt/app"), "the layer that changes goes on top"

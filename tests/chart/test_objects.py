@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from marketdata.telemetry.catalogue import CATALOGUE
-from support.chart import CHART, ROOT, Helm, Objects, Refused
+from support.chart import CHART, PROFILES, ROOT, Helm, Objects, Refused
 
 
 def test_the_definition_is_an_object_of_the_release_and_outlives_it(helm: Helm) -> None:
@@ -71,16 +71,19 @@ def test_passwords_are_made_by_one_that_may_only_create_them(helm: Helm) -> None
     ]  # fmt: skip
 
 
-def test_every_container_starts_as_its_image_says(helm: Helm) -> None:
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_container_starts_as_its_image_says(helm: Helm, profile: str) -> None:
     """By its init: a `command` would make a process the first of its container, deaf while it starts."""
-    ours = {
-        f"{name}/{container['name']}": container
-        for name, spec in helm.objects().pod_specs().items()
-        for container in spec["containers"]
-        if "market-data-" in container["image"]
+    commands = {
+        f"{name}/{container['name']}": "command" in container
+        for name, spec in helm.objects(profile=profile).pod_specs().items()
+        for container in (*spec.get("initContainers", ()), *spec["containers"])
     }
-    assert len(ours) >= 7
-    assert {name for name, container in ours.items() if "command" in container} == set()
+    assert {name.rpartition("/")[2] for name in commands} >= {
+        "api", "poller", "consumer", "lag", "operator", "migrate", "data-path",
+    }  # fmt: skip
+    ours = {name for name in commands if "market-data" in name}
+    assert {name for name in ours if commands[name]} == set()
 
 
 def test_nothing_makes_passwords_where_all_secrets_are_given(helm: Helm) -> None:

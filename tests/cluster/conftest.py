@@ -16,8 +16,8 @@ from support.waiting import eventually
 
 EVIDENCE = ROOT / "build" / "cluster"
 _IMAGES = ("image.tag={tag}", "image.pullPolicy=IfNotPresent")
-# Of the release that modules marked `monitoring` share. No test of theirs turns it off for another to turn
-# on again: Prometheus goes by the monitors of before for a while, and what it told last is no sign of more.
+# On for all modules marked `monitoring`. Who turns it off waits at the end until Prometheus goes by it again:
+# the next one's autoscaler would find its metric, lose it for up to three minutes, and stand still.
 _SCRAPED = ("metrics.podMonitor.enabled=true", "metrics.podMonitor.interval=5s")
 
 

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.cluster
 BY_SIGTERM = 128 + 15
 
 
-def starting_slowly(image: str) -> dict[str, Any]:
+def starting_slowly(name: str, image: str) -> dict[str, Any]:
     """Return a pod whose process takes some seconds to import what it is made of."""
     container = {
-        "name": image, "image": f"market-data-{image}:test", "imagePullPolicy": "IfNotPresent",
-        "resources": {"limits": {"cpu": "100m", "memory": "256Mi"}},
+        "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
+        "resources": {"limits": {"cpu": "50m", "memory": "256Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }  # fmt: skip
     spec = {
@@ -25,14 +25,17 @@ def starting_slowly(image: str) -> dict[str, Any]:
         "containers": [container],
     }  # fmt: skip
     # With a finalizer it stays to be looked at when its containers have ended.
-    metadata = {"name": f"starting-{image}", "finalizers": ["tests.marketdata/looked-at"]}
+    metadata = {"name": f"starting-{name}", "finalizers": ["tests.marketdata/looked-at"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-@pytest.mark.parametrize("image", ["api", "poller", "consumer", "operator"])
-def test_a_container_that_is_told_to_end_while_it_starts_ends_at_once(release: Release, image: str) -> None:
+@pytest.mark.parametrize("component", ["api", "poller", "consumer", "operator"])
+def test_a_container_that_is_told_to_end_while_it_starts_ends_at_once(
+    release: Release, component: str
+) -> None:
     """The kernel gives the first process of a container no signal that it has no handler for."""
-    pod = starting_slowly(image)
+    deployed = release.get("deployment", f"{release.name}-market-data-{component}")
+    pod = starting_slowly(component, deployed["spec"]["template"]["spec"]["containers"][0]["image"])
     name = pod["metadata"]["name"]
 
     def state(kind: str) -> dict[str, Any] | None:

@@ -19,10 +19,12 @@ _BY_SERVICES = (
 @pytest.fixture
 def by_services(release: Release) -> Iterator[Release]:
     """The release with a ServiceMonitor; what comes after it finds the PodMonitor at work again."""
-    release.upgrade(*_BY_SERVICES)
-    yield release
-    release.upgrade()
-    Prometheus.found(release).scrapes_all(by="podMonitor")
+    try:
+        release.upgrade(*_BY_SERVICES)
+        yield release
+    finally:
+        release.upgrade()
+        Prometheus.found(release).scrapes_all(by="podMonitor")
 
 
 def test_a_pod_monitor_has_every_pod_of_every_component_scraped(release: Release) -> None:

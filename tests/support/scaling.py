@@ -11,6 +11,7 @@ from typing import Any
 from support.releases import CommandFailed, Release
 
 SERIES = 500
+_EXPORTED_EVERY_SECONDS = 5.0  # MARKETDATA_LAG_EVERY_SECONDS, as the chart has it
 # Run in a poller's pod, which has the library, the rights to write the topic and the database's address.
 _LOAD = """\
 import sys, uuid
@@ -144,17 +145,26 @@ class Backlog:
         return lambda: check(self.look())
 
     def kept_until(self, check: Callable[[Sample], bool], *, least: int) -> Callable[[], bool]:
-        """Return the same, but load `least` more whenever fewer wait: no machine is too fast for `check`."""
+        """Return the same, but load `least` more where fewer wait: no machine is too fast for `check`."""
+        loaded_at = self.look().seconds
 
         def checked() -> bool:
+            nonlocal loaded_at
             now = self.look()
             if check(now):
                 return True
-            if now.lag is not None and now.lag < least:
+            # What the exporter tells may be of before the last load.
+            is_told = now.seconds - loaded_at > _EXPORTED_EVERY_SECONDS
+            if is_told and now.lag is not None and now.lag < least:
                 self.load(least)
+                loaded_at = self.look().seconds
             return False
 
         return checked
+
+    def is_drained(self) -> bool:
+        """Take a sample and tell whether all that was loaded is stored; the lag alone may be of before."""
+        return self.look().lag == 0 and self.tables()["points"] == self.loaded
 
     def keep(self, file: Path) -> None:
         """Write the samples, for the picture in the docs."""

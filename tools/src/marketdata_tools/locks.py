@@ -2,9 +2,9 @@
 
 `python -m marketdata_tools.locks` writes them, `… --check` says whether they are current. Each
 pins every package with its hashes and records no address. The images' files are constrained by
-the development one, so that what ships is what was tested. Existing pins are kept as long as they
-satisfy what is asked; `--upgrade` forgets them. A release made upstream since then does not fail
-the check.
+the development one, so that what ships is what was tested; only their init is not in it. Existing
+pins are kept as long as they satisfy what is asked; `--upgrade` forgets them. A release made
+upstream since then does not fail the check.
 """
 
 import argparse
