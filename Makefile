@@ -156,7 +156,7 @@ ifneq ($(CLUSTER),)
 	  $(call build-next-images,$(CLUSTER) build,test); \
 	  $(CLUSTER) standins charts/market-data; \
 	  for definitions in gateway monitoring keda; do $(CLUSTER) $$definitions > /dev/null; done; \
-	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and not long and not monitoring" --timeout 900 --durations 40 tests/cluster
+	  $(CLUSTER) run -- $(BIN)/pytest -m "cluster and not long and not monitoring" --timeout 900 --durations 15 tests/cluster
 else
 	@: "$${KUBECONFIG:?set it to a Kubernetes that tests may use; tests/README.md says what it needs}"; \
 	  $(BIN)/pytest -m "cluster and not own_cluster and not long and not monitoring" --timeout 900 tests/cluster
