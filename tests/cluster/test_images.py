@@ -4,29 +4,15 @@ from typing import Any
 
 import pytest
 
+from support.pods import restricted
 from support.releases import Release
 from support.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
 BY_SIGTERM = 128 + 15
-
-
-def starting_slowly(name: str, image: str) -> dict[str, Any]:
-    """Return a pod whose process takes some seconds to import what it is made of."""
-    container = {
-        "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
-        "resources": {"limits": {"cpu": "50m", "memory": "256Mi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }  # fmt: skip
-    spec = {
-        "restartPolicy": "Never", "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-    }  # fmt: skip
-    # With a finalizer it stays to be looked at when its containers have ended.
-    metadata = {"name": f"starting-{name}", "finalizers": ["tests.marketdata/looked-at"]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+# Some seconds until a process has imported what it is made of.
+SLOWLY = {"limits": {"cpu": "50m", "memory": "256Mi"}}
 
 
 @pytest.mark.parametrize("component", ["api", "poller", "consumer", "operator"])
@@ -35,8 +21,11 @@ def test_a_container_that_is_told_to_end_while_it_starts_ends_at_once(
 ) -> None:
     """The kernel gives the first process of a container no signal that it has no handler for."""
     deployed = release.get("deployment", f"{release.name}-market-data-{component}")
-    pod = starting_slowly(component, deployed["spec"]["template"]["spec"]["containers"][0]["image"])
-    name = pod["metadata"]["name"]
+    image = deployed["spec"]["template"]["spec"]["containers"][0]["image"]
+    name = f"starting-{component}"
+    pod = restricted(name, image, resources=SLOWLY)
+    # With a finalizer it stays to be looked at when its container has ended.
+    pod["metadata"]["finalizers"] = ["tests.marketdata/looked-at"]
 
     def state(kind: str) -> dict[str, Any] | None:
         statuses = release.get("pod", name)["status"].get("containerStatuses", [])

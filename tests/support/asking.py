@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from support.pods import restricted
 from support.releases import Release
 from support.waiting import eventually
 
@@ -44,8 +45,8 @@ def asking(release: Release, symbol: str, *, pause: float = 0.05) -> Iterator[To
     """Ask for the latest price of `symbol` within the block, `pause` seconds between two requests."""
     api = release.get("deployment", f"{release.name}-market-data-api")["spec"]["template"]["spec"]
     url = f"http://{release.name}-market-data-api/prices/latest?symbol={symbol}"
-    pod = _pod(api["containers"][0]["image"], url, str(pause))
-    release.run("apply", "--filename", "-", given=json.dumps(pod))
+    command = ["python", "-u", "-c", _ASK_AND_ASK, url, str(pause)]
+    release.apply(restricted(_NAME, api["containers"][0]["image"], command=command))
     told = Told()
     try:
         eventually(lambda: "asking" in release.run("logs", _NAME), within=60, every=1)
@@ -64,17 +65,3 @@ def _seen(release: Release) -> dict[str, Any]:
         return dict(json.loads(last))
     except ValueError:
         raise AssertionError(f"the client has not ended: {last[:80]}") from None
-
-
-def _pod(image: str, *arguments: str) -> dict[str, Any]:
-    container = {
-        "name": _NAME, "image": image, "imagePullPolicy": "IfNotPresent",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "command": ["python", "-u", "-c", _ASK_AND_ASK, *arguments],
-    }  # fmt: skip
-    spec = {
-        "restartPolicy": "Never", "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-    }  # fmt: skip
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": _NAME}, "spec": spec}

@@ -15,7 +15,6 @@ from support.waiting import eventually
 
 SERVICE = "prometheus-operated"
 _SCRAPED = {"api", "poller", "consumer", "lag", "operator"}
-_COMPONENT = "app.kubernetes.io/component"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +80,9 @@ class Prometheus:
         )
 
     def _check_targets(self, monitor: str) -> bool:
-        pods = {
-            each["metadata"]["name"]: each["metadata"]["labels"][_COMPONENT]
-            for each in self.release.get("pods", "--selector", "app.kubernetes.io/part-of=market-data")[
-                "items"
-            ]
-        }
-        wished = {name for name, component in pods.items() if component in _SCRAPED}
+        selector = f"app.kubernetes.io/component in ({', '.join(sorted(_SCRAPED))})"
+        pods = self.release.get("pods", "--selector", selector)["items"]
+        wished = {each["metadata"]["name"] for each in pods}
         targets = [
             each
             for each in self.ask("targets", state="active")["activeTargets"]
