@@ -286,11 +286,16 @@ def _is_pod_ready(pod: Mapping[str, Any]) -> bool:
 
 
 class CommandFailed(AssertionError):
-    """A command did not end well; the message is what it said."""
+    """A command did not end well, or not in time; the message is what it said."""
 
 
 def _run(command: list[str], *, within: float, given: str | None = None) -> str:
-    answer = subprocess.run(command, text=True, capture_output=True, check=False, timeout=within, input=given)
+    try:
+        answer = subprocess.run(
+            command, text=True, capture_output=True, check=False, timeout=within, input=given
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{' '.join(command[:6])} …: not done after {within:g} s") from None
     if answer.returncode:
         raise CommandFailed(f"{' '.join(command[:6])} …: {answer.stderr[-3000:]}{answer.stdout[-1000:]}")
     return answer.stdout

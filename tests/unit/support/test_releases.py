@@ -1,4 +1,7 @@
-"""When a release counts as ready: by its pods, as what counts them lags behind and leaves some out."""
+"""When a release counts as ready, by its pods, as what counts them lags behind and leaves some out.
+
+And what its commands make of one that does not end.
+"""
 
 import json
 from pathlib import Path
@@ -6,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.releases import Release
+from support.releases import CommandFailed, Release
 
 LABELS = {"app": "api"}
 
@@ -59,3 +62,11 @@ def test_a_release_is_ready(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("case", NOT_READY)
 def test_a_release_is_not_ready(tmp_path: Path, case: str) -> None:
     assert not release(tmp_path, NOT_READY[case]).is_ready()
+
+
+def test_a_command_that_does_not_end_in_time_has_failed_as_any_other(tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\nexec sleep 60\n")
+    kubectl.chmod(0o755)
+    with pytest.raises(CommandFailed, match=r"get pods …: not done after 0\.1 s"):
+        Release(helm=kubectl, kubectl=kubectl, namespace="test").run("get", "pods", within=0.1)
