@@ -72,11 +72,16 @@ class Release:
         self.run("apply", "--filename", "-", given=yaml.safe_dump_all(manifests))
 
     def install(self) -> None:
-        """Install, and return when all is ready; fails if that takes longer than is promised."""
+        """Install, and return when all is ready and reached; fails if it is ready later than is promised.
+
+        That the pods behind a Service are ready is known to Helm before it is to kube-proxy, which refuses
+        connections until then.
+        """
         self.run_helm(
             "install", self.name, str(CHART), *self._given(), "--take-ownership",
             "--wait", "--timeout", f"{READY_WITHIN_SECONDS}s",
         )  # fmt: skip
+        eventually(lambda: self.ask("GET", "/version")[0] == 200, within=60, every=1)
 
     def upgrade(self, *settings: str, json_settings: Sequence[str] = ()) -> None:
         """Upgrade to the settings of the install and these, and wait."""
