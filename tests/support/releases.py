@@ -141,7 +141,8 @@ class Release:
 
     def source(self, path: str) -> str:
         """Return where the API says it has the latest price of `path` from."""
-        _, _, headers = self._asked("GET", path, None)
+        status, answer, headers = self._asked("GET", path, None)
+        assert status == 200, answer
         return headers["x-cache"]
 
     def history(self, symbol: str) -> list[dict[str, Any]]:
