@@ -33,6 +33,16 @@ def of_objects(release: Release) -> set[str]:
     return {each["kubernetes"]["name"] for each in jobs if each["kubernetes"]}
 
 
+def fetched(release: Release, symbol: str, *, beyond: datetime) -> list[datetime]:
+    """Return when the prices of `symbol` were fetched, once one is there that was so after `beyond`.
+
+    What was fetched is stored some time after, that of one symbol in order: then all before it is there.
+    """
+    found = [datetime.fromisoformat(each["fetched_at"]).astimezone(UTC) for each in release.history(symbol)]
+    assert any(at > beyond for at in found), found[-1:]
+    return found
+
+
 def test_polling_goes_on_without_the_api_server_and_the_operator_converges_when_it_is_back(
     release: Release,
 ) -> None:
@@ -52,7 +62,7 @@ def test_polling_goes_on_without_the_api_server_and_the_operator_converges_when_
     release.run("wait", "--for=condition=Ready", "pollingjob/comes", "--timeout=60s", within=70)
 
     eventually(lambda: of_objects(release) == {"stays", "comes"}, within=SWEPT_WITHIN_SECONDS, every=2)
-    polled = [datetime.fromisoformat(each["fetched_at"]).astimezone(UTC) for each in release.history("NFLX")]
+    polled = eventually(lambda: fetched(release, "NFLX", beyond=ended), within=60, every=1)
     meanwhile = sorted(at for at in polled if began <= at <= ended)
     gaps = [later - sooner for sooner, later in zip([began, *meanwhile], [*meanwhile, ended], strict=True)]
     assert max(gaps) < timedelta(seconds=5), meanwhile
