@@ -103,8 +103,9 @@ def test_rotated_passwords_are_taken_while_prices_flow_and_no_pod_is_restarted(r
     eventually(rotation.has_arrived, within=SEEN_WITHIN_SECONDS, every=5)
     # From here on nothing that stands is left: every connection is a new one, with the new password.
     rotation.in_postgres(rotation.postgres, _END_ALL)
-    rotation.in_redis(rotation.redis, "FLUSHALL")
     rotation.in_redis(rotation.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    # Emptied after that, so that what is found there was written over new connections.
+    rotation.in_redis(rotation.redis, "FLUSHALL")
     release.kill("strimzi.io/kind=Kafka")
     eventually(release.is_ready, within=120, every=2)
     eventually(lambda: stored_grows(release), within=120, every=1)
