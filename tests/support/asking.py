@@ -16,6 +16,7 @@ import json, signal, sys, time, urllib.request
 url, pause, asked, wrong, told, stop = sys.argv[1], float(sys.argv[2]), 0, [], {}, []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 print("asking", flush=True)
+first = time.monotonic()
 while not stop:
     began = time.time()
     asked += 1
@@ -25,7 +26,8 @@ while not stop:
     except Exception as error:
         wrong.append(f"{began:.1f} {type(error).__name__}: {error}")
     time.sleep(pause)
-print(json.dumps({"asked": asked, "wrong": wrong, "told": told}), flush=True)
+seconds = time.monotonic() - first
+print(json.dumps({"asked": asked, "seconds": seconds, "wrong": wrong, "told": told}), flush=True)
 signal.pause()  # until the pod is deleted: with this process would end the command that told it to stop
 """
 _NAME = "asking"
@@ -36,8 +38,13 @@ class Told:
     """What the client saw; filled when it has ended."""
 
     asked: int = 0
+    seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
     prices: dict[str, list[str]] = field(default_factory=dict)  # time and price by raw answer
+
+    @property
+    def per_second(self) -> float:
+        return self.asked / self.seconds
 
 
 @contextmanager
@@ -53,7 +60,8 @@ def asking(release: Release, symbol: str, *, pause: float = 0.05) -> Iterator[To
         yield told
         release.run("exec", _NAME, "--", "python", "-c", "import os; os.kill(1, 15)")
         seen = eventually(lambda: _seen(release), within=30, every=0.5)
-        told.asked, told.wrong, told.prices = seen["asked"], seen["wrong"], seen["told"]
+        told.asked, told.seconds = seen["asked"], seen["seconds"]
+        told.wrong, told.prices = seen["wrong"], seen["told"]
     finally:
         release.run("delete", "pod", _NAME, "--grace-period=1")
 
