@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from support.releases import Release
+from support.waiting import eventually
 
 _SQL = """\
 import sys
@@ -48,6 +49,8 @@ def kafka_is_out_of_reach(release: Release) -> Iterator[None]:
         yield
     finally:
         release.run("set", "env", poller, f"KAFKA_BOOTSTRAP_SERVERS={address}")
+        # `Release.ask` asks from a poller's pod, and none that is about to end may be the next one's.
+        eventually(release.is_ready, within=150, every=2)
 
 
 @contextmanager
