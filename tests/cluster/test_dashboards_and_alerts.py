@@ -10,6 +10,7 @@ from support.chart import ROOT
 from support.dashboards import PanelQuery, queries
 from support.prometheus import Prometheus
 from support.promql import selectors
+from support.real_kubernetes import a_manifest
 from support.releases import Release
 from support.waiting import eventually
 
@@ -58,6 +59,7 @@ SCALED = (
     "consumer.resources.requests.cpu=50m",
     "consumer.settings.MARKETDATA_CONSUMER_BATCH_SIZE=1",
 )
+PAUSED = a_manifest("paused", {"symbols": ["IBM"], "provider": "synthetic", "suspend": True})
 QUERIES_WITHIN_SECONDS = 180
 FIRES_WITHIN_SECONDS = 180
 RESOLVES_WITHIN_SECONDS = 240
@@ -65,15 +67,20 @@ RESOLVES_WITHIN_SECONDS = 240
 
 @pytest.fixture(scope="module")
 def watched(release: Release) -> Iterator[Prometheus]:
-    """Prometheus, with the release scraped by it and at work on the samples."""
+    """Prometheus, with the release scraped by it and at work on the samples.
+
+    Beside them is a job that is not ready: the samples may all be so when the operator first looks at them.
+    """
     release.upgrade(*WATCHED)
     samples = str(ROOT / "k8s" / "samples")
     release.run("apply", "--filename", samples)
+    release.apply(PAUSED)
     try:
         eventually(lambda: release.ask("GET", "/prices/latest?symbol=AAPL")[0] == 200, within=90, every=1)
         yield Prometheus.found(release)
     finally:
         release.run("delete", "--filename", samples, "--ignore-not-found")
+        release.run("delete", "pollingjob", PAUSED["metadata"]["name"], "--ignore-not-found")
         eventually(release.polls_nothing, within=60, every=1)
         release.settled()
 
