@@ -7,15 +7,12 @@ import pytest
 from marketdata.clock import SystemClock
 from support import own_cluster
 from support.real_kubernetes import a_manifest
-from support.releases import CommandFailed, Release
+from support.releases import SWEPT_WITHIN_SECONDS, CommandFailed, Release
 from support.waiting import eventually, holds
 
 pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster]
 
 AWAY_SECONDS = 15
-# A deletion that the watch missed is found by the next sweep: 132 s after the last one at most, which may
-# have read its list just before.
-SWEPT_WITHIN_SECONDS = 180
 SPEC = {"symbols": ["NFLX", "INTC"], "provider": "synthetic", "interval": 1}
 
 

@@ -11,7 +11,7 @@ from support.dashboards import PanelQuery, queries
 from support.prometheus import Prometheus
 from support.promql import selectors
 from support.real_kubernetes import a_manifest
-from support.releases import Release
+from support.releases import SWEPT_WITHIN_SECONDS, Release
 from support.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.monitoring]
@@ -81,7 +81,7 @@ def watched(release: Release) -> Iterator[Prometheus]:
     finally:
         release.run("delete", "--filename", samples, "--ignore-not-found")
         release.run("delete", "pollingjob", PAUSED["metadata"]["name"], "--ignore-not-found")
-        eventually(release.polls_nothing, within=60, every=1)
+        eventually(release.polls_nothing, within=SWEPT_WITHIN_SECONDS, every=1)
         release.settled()
 
 

@@ -19,6 +19,9 @@ from support.chart import CHART
 from support.waiting import eventually
 
 READY_WITHIN_SECONDS = 180
+# A deletion that the operator's watch missed is found by its next sweep: 132 s after the last one at most,
+# which may have read its list just before.
+SWEPT_WITHIN_SECONDS = 180
 _COMPONENT = "app.kubernetes.io/component"
 _ASK = """\
 import json, sys, urllib.error, urllib.request
