@@ -26,8 +26,9 @@ def is_away(release: Release) -> bool:
 
 def of_objects(release: Release) -> set[str]:
     """Return the names of the objects that the API shows jobs of."""
-    jobs = release.ask("GET", "/prices/poll")[1]["data"]
-    return {each["kubernetes"]["name"] for each in jobs if each["kubernetes"]}
+    status, jobs = release.ask("GET", "/prices/poll")
+    assert status == 200, jobs
+    return {each["kubernetes"]["name"] for each in jobs["data"] if each["kubernetes"]}
 
 
 def fetched(release: Release, symbol: str, *, beyond: datetime) -> list[datetime]:
