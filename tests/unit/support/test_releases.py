@@ -70,3 +70,11 @@ def test_a_command_that_does_not_end_in_time_has_failed_as_any_other(tmp_path: P
     kubectl.chmod(0o755)
     with pytest.raises(CommandFailed, match=r"get pods …: not done after 0\.1 s"):
         Release(helm=kubectl, kubectl=kubectl, namespace="test").run("get", "pods", within=0.1)
+
+
+def test_an_answer_without_a_price_has_no_source_and_may_be_asked_for_again(tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("""#!/bin/sh\necho '[503, "{}", {}]'\n""")
+    kubectl.chmod(0o755)
+    with pytest.raises(AssertionError):
+        Release(helm=kubectl, kubectl=kubectl, namespace="test").source("/prices/latest?symbol=META")
