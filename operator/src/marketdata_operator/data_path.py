@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -51,20 +52,17 @@ class Trial:
         """Try a PollingJob; raises Failed."""
         name = f"helm-test-{uuid4().hex[:8]}"
         spec = {"symbols": [self._symbol], "provider": _PROVIDER, "interval": "1s"}
-        # 1. The object is the only thing made; whatever fails below, it is deleted.
-        client.create(
-            _PollingJobs(apiVersion=API_VERSION, kind=KIND, metadata=ObjectMeta(name=name), spec=spec),
-            namespace=namespace,
-        )
+        job = _PollingJobs(apiVersion=API_VERSION, kind=KIND, metadata=ObjectMeta(name=name), spec=spec)
         try:
+            # 1. The object is the only thing made; whatever fails from here on, it is deleted.
+            self._until("the PollingJob is made", lambda: _made(client, job, namespace))
             status = self._until("the PollingJob is Ready", lambda: _ready(client, name, namespace))
             self._price_arrives()
-            job = status["jobID"]
         finally:
             # 2. Deleted: the operator forgets the job, and REST no longer shows it.
             with suppress(ApiError):
                 client.delete(_PollingJobs, name, namespace=namespace)
-        self._until("the job is gone", lambda: self._is_gone(job))
+        self._until("the job is gone", lambda: self._is_gone(status["jobID"]))
 
     def over_rest(self) -> None:
         """Try a job made by POST; raises Failed."""
@@ -105,6 +103,18 @@ class Trial:
             if self._clock.monotonic() > deadline:
                 raise Failed(f"not within {self._within:g} s: {what} (last: {seen})")
             self._clock.wait(_PAUSE_SECONDS, self._never)
+
+
+def _made(client: Client, job: Any, namespace: str) -> bool:
+    """Make the object; raises ApiError where trying again may help, Failed where it cannot."""
+    try:
+        client.create(job, namespace=namespace)
+    except ApiError as error:
+        if error.status.code == HTTPStatus.FORBIDDEN:
+            raise  # a role that was bound a moment ago may not be known to the API server yet
+        if error.status.code != HTTPStatus.CONFLICT:  # that of a try whose answer was lost
+            raise Failed(f"the PollingJob cannot be made: {error}") from error
+    return True
 
 
 def _ready(client: Client, name: str, namespace: str) -> dict[str, Any] | None:
