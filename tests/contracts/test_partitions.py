@@ -90,6 +90,10 @@ def test_a_day_belongs_to_exactly_one_partition_of_each_table(
         assert lower <= str(uuid7(moment)) < upper
 
 
+def test_days_that_come_one_by_one_are_made_in_every_table(partitions: PostgresPartitions) -> None:
+    assert partitions.ensure(date(2026, 3, number) for number in (1, 2)) == 6
+
+
 def test_old_days_go_and_the_archive_says_from_when_on_it_knows(
     database: Database, partitions: PostgresPartitions
 ) -> None:
