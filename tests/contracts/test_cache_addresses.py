@@ -84,7 +84,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 def read(settings: RedisSettings, point: PricePoint) -> bytes | None:
     async def ask() -> bytes | None:
-        reader = RedisLatestReader(settings, timeout_seconds=5)
+        reader = RedisLatestReader(settings, timeout_seconds=settings.timeout_seconds)
         try:
             (value,) = await reader.get_many([latest_key(point.symbol, point.provider)])
         finally:
@@ -95,7 +95,7 @@ def read(settings: RedisSettings, point: PricePoint) -> bytes | None:
 
 
 def both_work(settings: RedisSettings) -> None:
-    settings = settings.model_copy(update={"timeout_seconds": 10})  # of a handshake on a busy machine
+    settings = settings.model_copy(update={"timeout_seconds": 30})  # of a handshake on a busy machine
     point = a_price(symbol=f"S{next(_numbers)}")  # a point that is there already is not written again
     writer = RedisLatestPrices(settings)
     assert writer.write([point]) > 0

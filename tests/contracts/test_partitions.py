@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from marketdata.errors import StoreTimeout
 from marketdata.identifiers import uuid7
+from marketdata.storage import partitions as partitions_module
 from marketdata.storage.partitions import PostgresPartitions, Retention, bounds, partition_name
 from marketdata.storage.raw_archive import PostgresRawArchive, insert
 from support.builders import a_raw
@@ -89,6 +90,10 @@ def test_a_day_belongs_to_exactly_one_partition_of_each_table(
         assert lower <= str(uuid7(moment)) < upper
 
 
+def test_days_that_come_one_by_one_are_made_in_every_table(partitions: PostgresPartitions) -> None:
+    assert partitions.ensure(date(2026, 3, number) for number in (1, 2)) == 6
+
+
 def test_old_days_go_and_the_archive_says_from_when_on_it_knows(
     database: Database, partitions: PostgresPartitions
 ) -> None:
@@ -136,8 +141,10 @@ def test_an_event_reopened_while_its_day_is_about_to_go_keeps_the_day(
 
 
 def test_an_event_whose_reopening_is_waited_for_by_the_detaching_keeps_the_day(
-    database: Database, partitions: PostgresPartitions
+    database: Database, partitions: PostgresPartitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Else the detaching gives up where the reopening is slow, and there is nothing to be seen.
+    monkeypatch.setattr(partitions_module, "LOCK_TIMEOUT", "60s")
     day = partitions.today() - timedelta(days=9)
     partitions.ensure([day], tables=["outbox"])
     event = an_open_event(database, day, settled=True)

@@ -25,6 +25,7 @@ from support import alpha_vantage
 from support.archive import MemoryRawArchive
 from support.providers import OpenGate, ScriptedProvider, ShutGate, essence
 from support.yahoo import Yahoo
+from support.yfinance_provider import a_provider
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,7 @@ def alpha() -> Iterator[Subject]:
 
 @pytest.fixture
 def yfinance(yahoo: Yahoo, tmp_path: Path) -> Iterator[Subject]:
-    provider = InstalledProviders(
-        environ={
-            "MARKETDATA_YFINANCE_BASE_URL": yahoo.url,
-            "MARKETDATA_YFINANCE_CACHE_DIR": str(tmp_path / "cache"),
-        }
-    ).get("yfinance")
+    provider = a_provider(yahoo, tmp_path / "cache")
     yield Subject(provider, ("AAPL", "MSFT", "VOD.L"), "ZZZZ", lambda: sum(yahoo.counts().values()))
     provider.close()
 

@@ -55,7 +55,8 @@ class Database:
 
 
 def settings_of(url: str, *, pool_size: int = 20) -> PostgresSettings:
-    return PostgresSettings(url=SecretStr(url), pool_size=pool_size)
+    """Return settings of a test's own connections: a busy server may take long to begin one."""
+    return PostgresSettings(url=SecretStr(url), pool_size=pool_size, connect_timeout_seconds=60)
 
 
 def execute(server: EmbeddedPostgres, *statements: str) -> None:

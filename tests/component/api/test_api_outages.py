@@ -13,6 +13,10 @@ from support.waiting import eventually, holds
 from .conftest import Api, Start, store
 
 _LATEST = "/prices/latest?symbol=AAPL&provider=synthetic"
+# A request that tries Redis while it is away makes a connection of its own, as that of the one before was
+# cut; else only the probe makes any, one a second at most. So a hundred requests see fewer than:
+_PROBES = 50
+_STORE_SECONDS = 6  # more than a busy machine takes for what is refused at once
 
 
 def _through(proxy: Proxy, url: str) -> str:
@@ -44,13 +48,11 @@ def test_redis_away_means_postgres_answers_at_once_and_back_means_the_cache_does
 
         (proxy.cut if fault == "cut" else proxy.half_open)()
         first = _source(api)
-        begun = time.monotonic()
+        tried = proxy.accepted
         during = {_source(api) for _ in range(100)}
-        took = time.monotonic() - begun
 
         assert (first, during) == ("BYPASS", {"BYPASS"})
-        # A hundred requests cost less than the timeouts of a few: nobody waits for what is known to be away.
-        assert took < 100 * 0.1
+        assert proxy.accepted - tried < _PROBES, "requests try what is known to be away"
         assert api.metric('marketdata_api_dependency_away{dependency="redis"}') == 1
         assert api.get("/readyz").status_code == 200
 
@@ -69,10 +71,10 @@ def test_a_slow_redis_costs_one_timeout_and_not_one_for_each_request(
 
         proxy.delay(3.0)
         assert _source(api) == "BYPASS"
-        begun = time.monotonic()
-        assert {_source(api) for _ in range(50)} == {"BYPASS"}
+        tried = proxy.accepted
+        assert {_source(api) for _ in range(100)} == {"BYPASS"}
 
-        assert time.monotonic() - begun < 50 * 0.1
+        assert proxy.accepted - tried < _PROBES, "requests try what is known to be slow"
 
 
 def test_redis_that_was_never_there_is_no_reason_not_to_answer(start_api: Start) -> None:
@@ -92,7 +94,7 @@ def test_postgres_away_means_cached_prices_still_and_503_for_the_rest_until_it_i
     with Proxy(_port(url)) as proxy:
         api = start_api(
             DATABASE_URL=_through(proxy, url),
-            MARKETDATA_API_STORE_TIMEOUT_SECONDS="2",
+            MARKETDATA_API_STORE_TIMEOUT_SECONDS=str(_STORE_SECONDS),
             MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",
         )
         api.cache(a_price(observed_at=SystemClock().now()))
@@ -109,7 +111,7 @@ def test_postgres_away_means_cached_prices_still_and_503_for_the_rest_until_it_i
         assert refused.json()["code"] == "database-unavailable"
         assert int(refused.headers["retry-after"]) >= 1
         assert {answer.status_code for answer in [*rest, missed]} == {503}
-        assert took < 2
+        assert took < _STORE_SECONDS, "requests wait for what is known to be away"
         assert _source(api) == "HIT"
         assert api.get("/test-db").json() == {"status": "error", "details": "database unreachable"}
         assert api.get("/test-db").status_code == 503

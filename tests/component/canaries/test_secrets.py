@@ -101,7 +101,7 @@ def ask(url: str, **headers: str) -> tuple[int, str]:
     """Return the status and the whole answer, headers included; nobody there is an answer of nothing."""
     request = urllib.request.Request(url, headers={k.replace("_", "-"): v for k, v in headers.items()})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, f"{answer.headers}{answer.read().decode()}"
     except urllib.error.HTTPError as error:
         with error:
@@ -145,6 +145,7 @@ def test_a_deployment_at_work_and_refused_by_some_tells_no_secret(
             "REDIS_URL": redis_url.replace("redis://", f"redis://:{canaries.REDIS}@"),
             "MARKETDATA_YFINANCE_BASE_URL": yahoo,
             "MARKETDATA_ALPHA_VANTAGE_BASE_URL": alpha.url,
+            "MARKETDATA_API_STORE_TIMEOUT_SECONDS": "20",  # a price is to be told on a busy machine too
         }
         assert canaries.DATABASE in marked.env["DATABASE_URL"]
         Stream(kafka, database, redis_url, processes, {}).send([(b"poison", []), (None, [])])

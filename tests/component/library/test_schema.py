@@ -136,9 +136,10 @@ def test_a_database_out_of_reach_is_transient() -> None:
     engine.dispose()
 
 
-def test_an_exhausted_pool_is_transient(database: Database) -> None:
-    settings = PostgresSettings(url=SecretStr(database.url), pool_size=1, connect_timeout_seconds=1)
-    engine = create_engine(settings, application="tests")
+def test_an_exhausted_pool_is_transient(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine(settings_of(database.url, pool_size=1), application="tests")
+    # By settings it is as long as the first connection may take to begin, too.
+    monkeypatch.setattr(engine.pool, "_timeout", 0.1)
 
     with engine.connect(), pytest.raises(StoreUnavailable, match="free in time"), transaction(engine):
         pass  # pragma: no cover - never connected

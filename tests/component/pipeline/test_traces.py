@@ -63,7 +63,7 @@ def only(spans: list[Received]) -> Received:
 
 def fetch(service: Pipeline, path: str, **headers: str) -> tuple[int, dict[str, str]]:
     request = urllib.request.Request(service.api_url + path, headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         answer.read()
         return answer.status, {name.lower(): value for name, value in answer.headers.items()}
 
@@ -169,7 +169,7 @@ def test_a_collector_that_is_gone_costs_neither_prices_nor_memory_nor_the_end(
     start(
         service,
         **seen.env() | {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_MAX_QUEUE_SIZE": "64"},
-        MARKETDATA_API_CACHE_TIMEOUT_SECONDS="5",  # where an answer comes from is the collector's doing alone
+        MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",  # where an answer comes from is the collector's doing
     )
     service.watch(["AAPL"])
     eventually(lambda: service.get(LATEST).headers.get("x-cache") == "HIT", within=40)

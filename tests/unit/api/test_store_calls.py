@@ -5,7 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from marketdata.errors import StoreTimeout, StoreUnavailable
+from marketdata_api import store as store_module
 from marketdata_api.store import StoreCalls
+
+
+@pytest.fixture(autouse=True)
+def _patient_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of a busy machine answers late, and is not to be taken for a store that is away."""
+    monkeypatch.setattr(store_module, "_PROBE_SECONDS", 30.0)
 
 
 def calls(ping: Callable[[], None], *, deadline_seconds: float = 30) -> StoreCalls:

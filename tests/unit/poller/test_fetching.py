@@ -111,6 +111,28 @@ def test_what_it_answers_after_all_is_handed_over_once_as_late(hurried):
     assert fetcher.late() == ()
 
 
+class EndsBehindALook(threading.Event):
+    """Is set just after somebody found that it is not."""
+
+    def is_set(self):
+        found = super().is_set()
+        self.set()
+        return found
+
+
+def test_what_it_answers_while_late_answers_are_looked_for_comes_with_the_next(hurried):
+    provider = ScriptedProvider(hang)
+    fetcher = BoundedFetcher(provider=lambda: provider, monotonic=hurried)
+    fetch(fetcher)
+    (attempt,) = fetcher._stuck
+    provider.let_go.set()
+    assert attempt.done.wait(20)
+    attempt.done = EndsBehindALook()
+
+    assert fetcher.late() == ()
+    assert [raw.symbols for raw in fetcher.late()] == [("A", "B")]
+
+
 def test_a_provider_whose_threads_all_hang_is_not_asked_again(hurried):
     provider = ScriptedProvider(hang)
     fetcher = BoundedFetcher(provider=lambda: provider, monotonic=hurried)

@@ -96,8 +96,11 @@ class BoundedFetcher:
 
     def late(self) -> tuple[RawResponse, ...]:
         """Return the raw answers of fetches given up that came after all, each once."""
-        finished = [attempt for attempt in self._stuck if attempt.done.is_set()]
-        self._stuck = [attempt for attempt in self._stuck if not attempt.done.is_set()]
+        finished: list[_Attempt] = []
+        stuck: list[_Attempt] = []
+        for attempt in self._stuck:  # one look at each: it may end at any time
+            (finished if attempt.done.is_set() else stuck).append(attempt)
+        self._stuck = stuck
         return tuple(raw for attempt in finished if attempt.answer for raw in attempt.answer.raws)
 
 

@@ -8,6 +8,7 @@ neither making nor dropping blocks readers or writers for longer than LOCK_TIMEO
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 
 import sqlalchemy as sa
 
@@ -54,7 +55,7 @@ class PostgresPartitions:
         A table is made apart and attached, because that, unlike PARTITION OF, blocks no writer.
         """
         made = 0
-        wanted = {(table, day) for table in tables for day in days}
+        wanted = set(product(tables, days))  # each may be an iterator
         with transaction(self._engine) as connection:
             existing = set(connection.scalars(_PARTITIONS))
         for table, day in sorted(wanted):
