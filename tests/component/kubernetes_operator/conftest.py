@@ -52,8 +52,8 @@ class World:
 
     def watching(self, **more: Any) -> Process:
         """Start an operator that never sweeps again, and wait until it follows the watch."""
-        process = self.operator(**{"MARKETDATA_OPERATOR_SWEEP_SECONDS": 3600, **more})
         before = self.cluster.requests["watch"]
+        process = self.operator(**{"MARKETDATA_OPERATOR_SWEEP_SECONDS": 3600, **more})
         eventually(lambda: self.cluster.requests["watch"] > before, within=60)
         return process
 
