@@ -49,7 +49,7 @@ def test_an_operator_ends_in_good_order_when_told_to(world):
     settled(world, 1)
     process.terminate()
 
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_without_settings_or_cluster_it_says_what_is_missing(world, tmp_path):
@@ -197,7 +197,7 @@ def test_a_database_that_is_away_is_told_and_waited_for(world):
 
         proxy.pass_all()
         eventually(lambda: set(world.rows()) == {"late"}, within=60)
-        eventually(lambda: world.condition("late", "Scheduled") == ("True", "Registered"), within=30)
+        eventually(lambda: world.condition("late", "Scheduled") == ("True", "Registered"), within=60)
         assert world.health("/readyz") == 200
 
 
