@@ -24,19 +24,27 @@ FAILED = """
     update job_states set last_poll_at = now(), consecutive_failures = 3, last_reason = 'rate_limited',
       failing = :failing
 """
+NOT_DUE = "update polling_schedule set due_at = now() + interval '1 hour'"
 
 
 def events(world):
     return [(each["type"], each["reason"]) for each in world.cluster.events]
 
 
-def test_an_object_is_ready_once_its_prices_are_served(world):
-    world.operator()
+def never_polled(world):
+    """Apply an object, and return when it says so and goes on saying so: a due one is called late soon."""
     world.cluster.apply("tech", SEED)
+    eventually(lambda: world.rows().get("tech"), within=60)
+    world.execute(NOT_DUE)
     eventually(lambda: world.condition("tech") == ("Unknown", "NeverPolled"), within=SHOWN)
 
-    world.execute(POLLED, failing="{}")
+
+def test_an_object_is_ready_once_its_prices_are_served(world):
+    world.operator()
+    never_polled(world)
+
     world.execute(SERVED, symbols=["AAPL"], market="REGULAR")
+    world.execute(POLLED, failing="{}")  # not before: polled, and no price served, is a failure
     eventually(lambda: world.condition("tech") == ("True", "PartlyFresh"), within=SHOWN)
     world.execute(SERVED, symbols=["AAPL", "MSFT"], market="REGULAR")
     eventually(lambda: world.condition("tech") == ("True", "Polling"), within=SHOWN)
@@ -89,9 +97,7 @@ def test_a_job_without_any_price_is_not_ready_and_a_warning_says_why(world):
 
 def test_times_alone_are_written_seldom(world):
     world.operator()
-    world.cluster.apply("tech", SEED)
-    eventually(lambda: world.condition("tech") == ("Unknown", "NeverPolled"), within=SHOWN)
-    world.execute(POLLED, failing="{}")
+    never_polled(world)
     world.execute(SERVED, symbols=["AAPL", "MSFT"], market="REGULAR")
     eventually(lambda: world.condition("tech") == ("True", "Polling"), within=SHOWN)
     patches = world.cluster.requests["patch"]
