@@ -55,11 +55,24 @@ class Launch:
         """Return every process that it started, directly or not."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def child(self, module: str) -> psutil.Process:
+        """Return the one process that it started to run this module."""
+        (found,) = (child for child in self.children() if module in _command(child))
+        return found
+
     def assert_nothing_is_left(self, children: list[psutil.Process]) -> None:
         assert [child for child in children if is_alive(child)] == []
         assert not is_listening(self.port)
         assert not (self.data_dir / "postgres" / "data" / "postmaster.pid").exists()
         assert list(self.data_dir.glob("processes-*")) == []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Return how it was called; nothing once it has ended, as backends of a database do at any time."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 class Launcher:
@@ -166,8 +179,7 @@ def test_what_a_killed_launcher_and_its_killed_guardian_left_is_ended_by_the_nex
     launch = launcher.start()
     launch.first_price()
     children = launch.children()
-    (guardian,) = (child for child in children if "marketdata_tools.run.guardian" in child.cmdline())
-    (api,) = (child for child in children if "marketdata_api" in child.cmdline())
+    guardian, api = launch.child("marketdata_tools.run.guardian"), launch.child("marketdata_api")
     guardian.kill()
     launch.process.kill()
     assert is_alive(api)
@@ -184,7 +196,7 @@ def test_a_part_that_dies_ends_the_run_and_is_named_with_its_last_words(launcher
     launch = launcher.start()
     launch.first_price()
     children = launch.children()
-    (consumer,) = (child for child in children if "marketdata_consumer" in child.cmdline())
+    consumer = launch.child("marketdata_consumer")
 
     consumer.kill()
 
