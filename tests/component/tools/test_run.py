@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import psycopg2
 import pytest
 import redis
 
-from marketdata_tools.embedded import postgres_home
 from marketdata_tools.embedded.process import is_alive, is_listening
 from support.ports import free_port
 from support.processes import Process, Processes
-from support.servers import Database, Kafka, open_folder
+from support.servers import Database, Kafka
 from support.slowness import slowness
 from support.waiting import eventually
 
@@ -90,10 +88,8 @@ class Launcher:
 
 
 @pytest.fixture
-def launcher(processes: Processes) -> Iterator[Launcher]:
-    with open_folder("marketdata-run-") as folder:
-        yield Launcher(processes, folder / "data")
-        postgres_home.discard(folder / "data" / "postgres")
+def launcher(run_folder: Path, processes: Processes) -> Launcher:
+    return Launcher(processes, run_folder)
 
 
 def test_a_price_is_served_within_seconds_everything_ends_and_the_next_start_finds_its_data(
