@@ -109,7 +109,7 @@ def test_a_price_is_served_within_seconds_everything_ends_and_the_next_start_fin
 
     second = launcher.start()
     second.first_price()
-    again = second.get("/prices/latest?symbol=AAPL&provider=synthetic")
+    again = eventually(lambda: second.get("/prices/latest?symbol=AAPL&provider=synthetic"), within=20)
     assert again["timestamp"] >= served["timestamp"]
     history = second.get("/prices/history?symbol=AAPL&provider=synthetic")["data"]
     assert served["raw_response_id"] in {point["raw_response_id"] for point in history}
@@ -290,7 +290,7 @@ def test_a_taken_port_is_told_in_one_line_before_anything_starts(launcher: Launc
 
     launch = launcher.start(PORT=taken[1])
 
-    assert launch.process.wait(20) == 1
+    assert launch.process.wait(STARTING) == 1
     assert launch.process.output() == (
         f"port {taken[1]} is taken; stop what listens there, or choose another with PORT=\n"
     )
@@ -310,7 +310,7 @@ def test_a_malformed_setting_is_told_in_one_line(
 ) -> None:
     process = processes.start("marketdata_tools.run", env={"DATA_DIR": str(tmp_path / "data"), **environ})
 
-    assert process.wait(20) == 2
+    assert process.wait(STARTING) == 2
     assert process.output() == sentence
     assert not (tmp_path / "data").exists()
 
@@ -321,7 +321,7 @@ def test_one_folder_has_one_launcher_at_a_time(launcher: Launcher) -> None:
 
     second = launcher.start()
 
-    assert second.process.wait(20) == 1
+    assert second.process.wait(STARTING) == 1
     assert (
         second.process.output()
         == f"another `make run` uses {launcher.data_dir}; end it, or give another DATA_DIR\n"
@@ -335,6 +335,6 @@ def test_a_setting_that_no_process_knows_ends_the_run_with_the_sentence_of_the_p
 ) -> None:
     launch = launcher.start(MARKETDATA_SEDE="7")
 
-    assert launch.process.wait(60) == 1
+    assert launch.process.wait(STARTING) == 1
     assert "poller ended with exit status 2" in launch.process.output()
     assert "MARKETDATA_SEDE is not a setting" in launch.process.output()
