@@ -64,7 +64,7 @@ def test_a_handled_annotation_is_not_handled_again_after_a_restart(world):
     world.cluster.apply("tech", SEED, annotations={"marketdata.dev/poll-now": "1"})
     eventually(lambda: world.rows().get("tech"), within=60)
     first.terminate()
-    first.wait(20)
+    first.wait(60)
     world.execute("update polling_schedule set due_at = now() + interval '1 hour'")
 
     world.watching()
