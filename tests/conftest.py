@@ -23,9 +23,11 @@ from marketdata.settings import (
     RedisSettings,
     variable_names,
 )
+from marketdata_tools.embedded import postgres_home
 from marketdata_tools.embedded.broker import EmbeddedBroker
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
 from marketdata_tools.embedded.redis import EmbeddedRedis
+from marketdata_tools.run import roster
 from support import servers
 from support.ports import free_port
 from support.processes import Processes
@@ -165,6 +167,20 @@ def real_broker() -> Iterator[RealBroker]:
     broker.up()
     yield broker
     broker.down()
+
+
+@pytest.fixture
+def run_folder() -> Iterator[Path]:
+    """Where launchers of `make run` have their data, not made yet; to be asked for before `processes`.
+
+    A launcher that is killed at the end of a failed test leaves servers and services. Its guardian ends
+    them by what is written here, and might come too late for that.
+    """
+    with servers.open_folder("marketdata-run-") as folder:
+        data = folder / "data"
+        yield data
+        roster.end_leftovers(data)
+        postgres_home.discard(data / "postgres")
 
 
 @pytest.fixture

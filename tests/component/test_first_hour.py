@@ -3,35 +3,27 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from marketdata_tools.embedded import postgres_home
 from marketdata_tools.run import samples
 from support.ports import free_port
 from support.processes import Process, Processes
-from support.servers import ROOT, open_folder
+from support.servers import ROOT
 from support.waiting import eventually
 
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
-def session(processes: Processes) -> Iterator[tuple[Process, int]]:
+def session(run_folder: Path, processes: Processes) -> tuple[Process, int]:
     """`make run` on a port of its own, its API up."""
     port = free_port()
-    with open_folder("marketdata-run-") as folder:
-        process = processes.start(
-            "marketdata_tools.run", env={"PORT": str(port), "DATA_DIR": str(folder / "data")}
-        )
-        eventually(lambda: _answers(port, process), within=120)
-        yield process, port
-        if process.is_running:
-            process.interrupt()
-            process.wait(120)
-        postgres_home.discard(folder / "data" / "postgres")
+    process = processes.start("marketdata_tools.run", env={"PORT": str(port), "DATA_DIR": str(run_folder)})
+    eventually(lambda: _answers(port, process), within=120)
+    return process, port
 
 
 def _answers(port: int, process: Process) -> bool:

@@ -158,8 +158,9 @@ class Cluster:
                 start = int(offset)
             else:
                 token, start, version = uuid.uuid4().hex, 0, self._version
-                is_empty, self.empty_lists = self.empty_lists > 0, max(0, self.empty_lists - 1)
-                items = [] if is_empty else [copy.deepcopy(o) for o in self._in(namespace)]
+                items = [] if self.empty_lists else [copy.deepcopy(o) for o in self._in(namespace)]
+                if self.empty_lists:  # else untouched: a test may be giving the order at this moment
+                    self.empty_lists -= 1
                 self._snapshots[token] = (version, items)
             limit = int(query.get("limit") or len(items) or 1)
             metadata: Body = {"resourceVersion": str(version)}

@@ -94,7 +94,9 @@ class Reconciler:
         while not stop.is_set():
             self.turn(stop)
             beat()
-            self._rest(stop)
+            # Looked at again: a drain wipes out a `changed` that was set with it.
+            if not stop.is_set():
+                self._rest(stop)
 
     def turn(self, stop: threading.Event) -> None:
         """Do what is due: drain what changed, and sweep. An expected failure is tried again later."""

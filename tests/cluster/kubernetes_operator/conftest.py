@@ -30,7 +30,7 @@ class World:
         """Start an operator with no more rights than it says it needs, and wait until it is ready."""
         process = self.start(kubeconfig=kubeconfig, **settings)
         process.says("reconciling", within=90)
-        eventually(lambda: httpx.get(self.url("/readyz")).status_code == 200, within=60)
+        eventually(lambda: httpx.get(self.url("/readyz"), timeout=30).status_code == 200, within=60)
         return process
 
     def watching_operator(self) -> Process:

@@ -3,8 +3,11 @@
 import json
 import time
 
+from marketdata_operator.reporter import LONGEST_PAUSE_SECONDS
 from support.waiting import eventually, holds
 
+# To end a hang: after a look at the rows that took 1.5 s the reporter rests for as long as it ever does.
+SHOWN = LONGEST_PAUSE_SECONDS + 30
 SEED = {"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "synthetic"}
 SERVED = """
     insert into latest_prices
@@ -21,24 +24,32 @@ FAILED = """
     update job_states set last_poll_at = now(), consecutive_failures = 3, last_reason = 'rate_limited',
       failing = :failing
 """
+NOT_DUE = "update polling_schedule set due_at = now() + interval '1 hour'"
 
 
 def events(world):
     return [(each["type"], each["reason"]) for each in world.cluster.events]
 
 
+def never_polled(world):
+    """Apply an object, and return when it says so and goes on saying so: a due one is called late soon."""
+    world.cluster.apply("tech", SEED)
+    eventually(lambda: world.rows().get("tech"), within=60)
+    world.execute(NOT_DUE)
+    eventually(lambda: world.condition("tech") == ("Unknown", "NeverPolled"), within=SHOWN)
+
+
 def test_an_object_is_ready_once_its_prices_are_served(world):
     world.operator()
-    world.cluster.apply("tech", SEED)
-    eventually(lambda: world.condition("tech") == ("Unknown", "NeverPolled"), within=60)
+    never_polled(world)
 
-    world.execute(POLLED, failing="{}")
     world.execute(SERVED, symbols=["AAPL"], market="REGULAR")
-    eventually(lambda: world.condition("tech") == ("True", "PartlyFresh"), within=20)
+    world.execute(POLLED, failing="{}")  # not before: polled, and no price served, is a failure
+    eventually(lambda: world.condition("tech") == ("True", "PartlyFresh"), within=SHOWN)
     world.execute(SERVED, symbols=["AAPL", "MSFT"], market="REGULAR")
-    eventually(lambda: world.condition("tech") == ("True", "Polling"), within=20)
+    eventually(lambda: world.condition("tech") == ("True", "Polling"), within=SHOWN)
     world.execute(SERVED, symbols=["AAPL", "MSFT"], market="CLOSED")
-    eventually(lambda: world.condition("tech") == ("True", "MarketClosed"), within=20)
+    eventually(lambda: world.condition("tech") == ("True", "MarketClosed"), within=SHOWN)
 
     status = world.cluster.get("tech")["status"]
     assert (status["symbolCount"], status["intervalSeconds"], status["observedGeneration"]) == (2, 60, 1)
@@ -60,7 +71,7 @@ def test_a_failing_symbol_is_named_and_the_job_stays_ready(world):
     world.execute(SERVED, symbols=["AAPL"], market="REGULAR")
     world.execute(POLLED, failing=json.dumps(failing))
 
-    eventually(lambda: world.cluster.get("tech").get("status", {}).get("failedSymbols"), within=20)
+    eventually(lambda: world.cluster.get("tech").get("status", {}).get("failedSymbols"), within=SHOWN)
     assert world.cluster.get("tech")["status"]["failedSymbols"] == [
         {
             "symbol": "MSFT",
@@ -80,17 +91,15 @@ def test_a_job_without_any_price_is_not_ready_and_a_warning_says_why(world):
         FAILED, failing=json.dumps({"AAPL": {"reason": "rate_limited", "message": "429", "since": ""}})
     )
 
-    eventually(lambda: world.condition("tech") == ("False", "ProviderThrottled"), within=20)
-    eventually(lambda: ("Warning", "ProviderThrottled") in events(world), within=20)
+    eventually(lambda: world.condition("tech") == ("False", "ProviderThrottled"), within=SHOWN)
+    eventually(lambda: ("Warning", "ProviderThrottled") in events(world), within=SHOWN)
 
 
 def test_times_alone_are_written_seldom(world):
     world.operator()
-    world.cluster.apply("tech", SEED)
-    eventually(lambda: world.condition("tech") == ("Unknown", "NeverPolled"), within=60)
-    world.execute(POLLED, failing="{}")
+    never_polled(world)
     world.execute(SERVED, symbols=["AAPL", "MSFT"], market="REGULAR")
-    eventually(lambda: world.condition("tech") == ("True", "Polling"), within=20)
+    eventually(lambda: world.condition("tech") == ("True", "Polling"), within=SHOWN)
     patches = world.cluster.requests["patch"]
 
     def poll_again():
@@ -121,25 +130,25 @@ def test_statuses_are_written_no_faster_than_allowed_and_none_is_forgotten(world
     # Each object costs a status and two events: 180 in all. One second's burst and one on its way apart,
     # there are as many as the time since the last look that found none allows.
     holds(lambda: writes() <= 20 + 1 + 20 * (time.monotonic() - began), during=4.0)
-    eventually(lambda: all(world.condition(name) for name in world.cluster.names()), within=30)
+    eventually(lambda: all(world.condition(name) for name in world.cluster.names()), within=SHOWN)
 
 
 def test_a_change_is_shown_before_the_first_statuses_of_a_mass_of_new_objects(world):
     world.cluster.apply("first", SEED)
     world.watching(MARKETDATA_OPERATOR_STATUS_WRITES_PER_SECOND=10)
-    eventually(lambda: world.condition("first"), within=60)
+    eventually(lambda: world.condition("first"), within=SHOWN)
     world.make(100)
     eventually(lambda: len(world.rows()) == 101, within=20)
 
     world.cluster.apply("first", {**SEED, "suspend": True})
-    eventually(lambda: world.condition("first") == ("False", "Suspended"), within=5)
+    eventually(lambda: world.condition("first") == ("False", "Suspended"), within=SHOWN)
     assert not all(world.condition(name) for name in world.cluster.names())
 
 
 def test_another_writers_condition_is_left_alone(world):
     world.watching()
     world.cluster.apply("tech", SEED)
-    eventually(lambda: world.condition("tech"), within=60)
+    eventually(lambda: world.condition("tech"), within=SHOWN)
     audited = {"type": "Audited", "status": "True", "reason": "Done", "message": "", "lastTransitionTime": ""}
     standing = world.cluster.get("tech")
     world.cluster.apply_status(
@@ -149,7 +158,7 @@ def test_another_writers_condition_is_left_alone(world):
     )
     world.cluster.apply("tech", {**SEED, "suspend": True})
 
-    eventually(lambda: world.condition("tech") == ("False", "Suspended"), within=20)
+    eventually(lambda: world.condition("tech") == ("False", "Suspended"), within=SHOWN)
     assert world.condition("tech", "Audited") == ("True", "Done")
 
 
@@ -159,7 +168,7 @@ def test_a_status_that_is_refused_is_not_sent_over_and_over_and_harms_no_other(w
     world.cluster.apply("good", SEED)
     process = world.operator()
     process.says("status refused")
-    eventually(lambda: world.condition("good"), within=20)
+    eventually(lambda: world.condition("good"), within=SHOWN)
     patches = world.cluster.requests["patch"]
 
     holds(lambda: world.cluster.requests["patch"] <= patches + 1, during=3.0)

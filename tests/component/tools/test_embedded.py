@@ -217,7 +217,7 @@ def test_the_broker_prints_one_line_and_ends_when_its_input_closes(
 ) -> None:
     broker = processes.start("marketdata_tools.embedded.broker", env={})
 
-    assert broker.wait(20) == 0  # its standard input is empty and ends at once
+    assert broker.wait(60) == 0  # its standard input is empty and ends at once
     assert broker.output().count("\n") == 1
     assert broker.output().startswith("127.0.0.1:")
 

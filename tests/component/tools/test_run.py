@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import psycopg2
 import pytest
 import redis
 
-from marketdata_tools.embedded import postgres_home
 from marketdata_tools.embedded.process import is_alive, is_listening
 from support.ports import free_port
 from support.processes import Process, Processes
-from support.servers import Database, Kafka, open_folder
+from support.servers import Database, Kafka
 from support.slowness import slowness
 from support.waiting import eventually
 
@@ -55,11 +53,24 @@ class Launch:
         """Return every process that it started, directly or not."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def child(self, module: str) -> psutil.Process:
+        """Return the one process that it started to run this module."""
+        (found,) = (child for child in self.children() if module in _command(child))
+        return found
+
     def assert_nothing_is_left(self, children: list[psutil.Process]) -> None:
         assert [child for child in children if is_alive(child)] == []
         assert not is_listening(self.port)
         assert not (self.data_dir / "postgres" / "data" / "postmaster.pid").exists()
         assert list(self.data_dir.glob("processes-*")) == []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Return how it was called; nothing once it has ended, as backends of a database do at any time."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 class Launcher:
@@ -77,10 +88,8 @@ class Launcher:
 
 
 @pytest.fixture
-def launcher(processes: Processes) -> Iterator[Launcher]:
-    with open_folder("marketdata-run-") as folder:
-        yield Launcher(processes, folder / "data")
-        postgres_home.discard(folder / "data" / "postgres")
+def launcher(run_folder: Path, processes: Processes) -> Launcher:
+    return Launcher(processes, run_folder)
 
 
 def test_a_price_is_served_within_seconds_everything_ends_and_the_next_start_finds_its_data(
@@ -100,7 +109,7 @@ def test_a_price_is_served_within_seconds_everything_ends_and_the_next_start_fin
 
     second = launcher.start()
     second.first_price()
-    again = second.get("/prices/latest?symbol=AAPL&provider=synthetic")
+    again = eventually(lambda: second.get("/prices/latest?symbol=AAPL&provider=synthetic"), within=20)
     assert again["timestamp"] >= served["timestamp"]
     history = second.get("/prices/history?symbol=AAPL&provider=synthetic")["data"]
     assert served["raw_response_id"] in {point["raw_response_id"] for point in history}
@@ -166,8 +175,7 @@ def test_what_a_killed_launcher_and_its_killed_guardian_left_is_ended_by_the_nex
     launch = launcher.start()
     launch.first_price()
     children = launch.children()
-    (guardian,) = (child for child in children if "marketdata_tools.run.guardian" in child.cmdline())
-    (api,) = (child for child in children if "marketdata_api" in child.cmdline())
+    guardian, api = launch.child("marketdata_tools.run.guardian"), launch.child("marketdata_api")
     guardian.kill()
     launch.process.kill()
     assert is_alive(api)
@@ -184,7 +192,7 @@ def test_a_part_that_dies_ends_the_run_and_is_named_with_its_last_words(launcher
     launch = launcher.start()
     launch.first_price()
     children = launch.children()
-    (consumer,) = (child for child in children if "marketdata_consumer" in child.cmdline())
+    consumer = launch.child("marketdata_consumer")
 
     consumer.kill()
 
@@ -282,7 +290,7 @@ def test_a_taken_port_is_told_in_one_line_before_anything_starts(launcher: Launc
 
     launch = launcher.start(PORT=taken[1])
 
-    assert launch.process.wait(20) == 1
+    assert launch.process.wait(STARTING) == 1
     assert launch.process.output() == (
         f"port {taken[1]} is taken; stop what listens there, or choose another with PORT=\n"
     )
@@ -302,7 +310,7 @@ def test_a_malformed_setting_is_told_in_one_line(
 ) -> None:
     process = processes.start("marketdata_tools.run", env={"DATA_DIR": str(tmp_path / "data"), **environ})
 
-    assert process.wait(20) == 2
+    assert process.wait(STARTING) == 2
     assert process.output() == sentence
     assert not (tmp_path / "data").exists()
 
@@ -313,7 +321,7 @@ def test_one_folder_has_one_launcher_at_a_time(launcher: Launcher) -> None:
 
     second = launcher.start()
 
-    assert second.process.wait(20) == 1
+    assert second.process.wait(STARTING) == 1
     assert (
         second.process.output()
         == f"another `make run` uses {launcher.data_dir}; end it, or give another DATA_DIR\n"
@@ -327,6 +335,6 @@ def test_a_setting_that_no_process_knows_ends_the_run_with_the_sentence_of_the_p
 ) -> None:
     launch = launcher.start(MARKETDATA_SEDE="7")
 
-    assert launch.process.wait(60) == 1
+    assert launch.process.wait(STARTING) == 1
     assert "poller ended with exit status 2" in launch.process.output()
     assert "MARKETDATA_SEDE is not a setting" in launch.process.output()
