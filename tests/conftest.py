@@ -166,6 +166,7 @@ def real_broker() -> Iterator[RealBroker]:
     broker = RealBroker()
     broker.up()
     yield broker
+    broker.cont()
     broker.down()
 
 

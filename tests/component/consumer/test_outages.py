@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,6 +21,7 @@ from support.consuming import Pipeline, prices
 from support.faults import frozen, memory_bytes
 from support.naive import naive
 from support.ports import free_port
+from support.servers import RealBroker
 from support.tables import check_tables, counts
 from support.waiting import eventually, holds
 
@@ -233,6 +234,30 @@ def test_sigterm_ends_it_with_0_and_the_groups_offsets_at_the_truth(pipeline: Pi
     told = {each.partition: each.offset for each in looker.committed(asked, timeout=10)}
     looker.close()
     assert told == {0: 0, 1: 0, 2: 50, 3: 0}, "empty partitions too"
+
+
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("harm", [RealBroker.kill, RealBroker.stop], ids=["killed", "stopped"])
+def test_sigterm_ends_it_soon_where_the_broker_cannot_be_told(
+    pipeline: Pipeline, real_broker: RealBroker, harm: Callable[[RealBroker], None]
+) -> None:
+    far = replace(pipeline, kafka=replace(pipeline.kafka, bootstrap=real_broker.bootstrap))
+    for topic in (far.kafka.topic, far.kafka.dead_letter_topic):
+        far.kafka.create_topic(topic)
+    events = prices(40)
+    far.publish(events)
+    members = [
+        far.anew().set(MARKETDATA_KAFKA_GROUP_PROTOCOL=protocol).start()
+        for protocol in ("consumer", "classic")
+    ]
+    far.await_tables(events)
+    for member in members:
+        member.says("positioned")
+    harm(real_broker)
+    for member in members:
+        member.terminate()
+    # Half of the grace that the chart gives it.
+    assert [member.wait(30) for member in members] == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ assigned standing still, told its position and then let flow. What librdkafka wo
 (reset a lost position, commit, store) is switched off.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ _log = logs.get("streaming.consumer")
 
 _OUTSIDE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - their constants
 _ADMIN_TIMEOUT_SECONDS = 5.0
+_LEAVE_SECONDS = 5.0
 
 _CONFIG: dict[str, Any] = {
     "auto.offset.reset": "error",
@@ -192,12 +194,27 @@ class KafkaEventStream:
             _log.debug("commit_not_sent", error=str(error))
 
     def close(self) -> None:
-        """Leave the group; idempotent. Blocks for some seconds where the broker is away."""
+        """Leave the group; idempotent. Blocks for up to 5 s.
+
+        librdkafka waits for a coordinator that was killed for 46 s, and for one that does not answer
+        longer than two minutes (both measured): longer than a pod may take to end. So it is left waiting
+        after that; the session of a member that could not say goodbye ends by itself.
+        """
         if self._closed:
             return
         self._closed = True
         self._running.clear()
-        self._consumer.close()
+        leaving = threading.Thread(target=self._leave, name="leave", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+        if leaving.is_alive():
+            _log.warning("group_not_left", why="no answer", waited_seconds=_LEAVE_SECONDS)
+
+    def _leave(self) -> None:
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            _log.warning("group_not_left", why=str(error))
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:
