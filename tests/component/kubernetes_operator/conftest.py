@@ -52,8 +52,8 @@ class World:
 
     def watching(self, **more: Any) -> Process:
         """Start an operator that never sweeps again, and wait until it follows the watch."""
+        before = self.cluster.requests["watch"]  # before it starts: its first watch is the one waited for
         process = self.operator(**{"MARKETDATA_OPERATOR_SWEEP_SECONDS": 3600, **more})
-        before = self.cluster.requests["watch"]
         eventually(lambda: self.cluster.requests["watch"] > before, within=60)
         return process
 
@@ -84,11 +84,11 @@ class World:
         return next(((each["status"], each["reason"]) for each in conditions if each["type"] == kind), None)
 
     def health(self, path: str) -> int:
-        return httpx.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5).status_code
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=30).status_code
 
     def metric(self, name: str, labels: str = "") -> float:
         """Return one sample of the operator's metrics; nought where there is none yet."""
-        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30).text
         wanted = f"marketdata_operator_{name}{labels} "
         return next(
             (float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(wanted)), 0.0
