@@ -191,8 +191,11 @@ def _yahoo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yahoo]:
 
 @pytest.fixture
 def yahoo(_yahoo_server: Yahoo) -> Yahoo:
-    """A stand-in for Yahoo Finance in which all is well and nothing has been asked yet."""
-    _yahoo_server.reset()
+    """A stand-in for Yahoo Finance in which all is well and nothing has been asked yet.
+
+    What a poller of the test before asked and was killed over is not answered in this one.
+    """
+    _yahoo_server.begin_anew()
     return _yahoo_server
 
 
