@@ -44,6 +44,10 @@ class Yahoo:
         """The same, and answer nothing any more that was asked over a connection made before."""
         self._ask("anew", {})
 
+    def release(self) -> None:
+        """Send what the fault `hold` keeps back."""
+        self._ask("release", {})
+
     def expire(self) -> None:
         """Refuse the cookies and crumbs handed out so far."""
         self._ask("expire", {})

@@ -17,13 +17,14 @@ def fetch_is_under_way(world):
 
 @pytest.mark.timeout(120)
 def test_a_poller_that_stood_still_past_its_lease_records_nothing_when_it_wakes(world):
-    world.upstream.fault("drip", endpoint="quote", times=1, seconds=0.003)
+    world.upstream.fault("hold", endpoint="quote", times=1)
     job_id = world.watch_once("AAPL", "MSFT")
     sleeper = world.poller(env={"MARKETDATA_YFINANCE_DEADLINE_SECONDS": "100"})
     eventually(lambda: fetch_is_under_way(world), within=30)
     sleeper.stop()
     other = world.poller()
     eventually(lambda: world.count("polls") == 1, within=40)
+    world.upstream.release()
     sleeper.cont()
     sleeper.says("answer came under lost leases", within=40)
 

@@ -8,6 +8,7 @@ told what to do wrong, and lists everything it answered.
     POST /_control/faults   {"kind": "rate_limited", "endpoint": "quote", "times": 2, "retry_after": 30}
     POST /_control/reset    no faults, no answers, and the sessions stay valid
     POST /_control/anew     the same, and whoever connected before is not answered any more
+    POST /_control/release  what is held goes out, and nothing more is held until the next reset
     POST /_control/expire   every cookie and crumb handed out so far is refused from now on
     GET  /_control/answers?after=0     GET /_control/counts     GET /_control/health
 """
@@ -79,6 +80,7 @@ class YahooStandIn(ThreadingHTTPServer):
         self.faults = Faults()
         self.answers = Answers()
         self.stopping = threading.Event()
+        self.released = threading.Event()
         self.turn = threading.Lock()  # of what one request, or one word of control, changes at once
         self.generation = 0  # of callers: those of an earlier one are not answered
         self.expire()
@@ -97,6 +99,7 @@ class YahooStandIn(ThreadingHTTPServer):
         """Put everything right and forget all answers; with `callers`, those that are connected too."""
         with self.turn:
             self.generation += int(callers)
+            self.released.clear()
             self.faults.clear()
             self.answers.clear()
 
@@ -158,6 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, JSON, b"{}")
             case ("POST", "anew"):
                 server.forget(callers=True)
+                self._send(200, JSON, b"{}")
+            case ("POST", "release"):
+                server.released.set()
                 self._send(200, JSON, b"{}")
             case ("POST", "expire"):
                 server.expire()
@@ -252,8 +258,11 @@ class _Handler(BaseHTTPRequestHandler):
         complete = True
         match fault.kind if fault else "":
             case "hang":
-                self._hang()
+                self._hang(until=self.server.stopping)
                 complete = False
+            case "hold":
+                self._hang(until=self.server.released)
+                self._send(reply.status, reply.kind, reply.body, headers)
             case "cut":
                 self.wfile.write(head + reply.body[: len(reply.body) // 2])
                 self.close_connection = True
@@ -279,8 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
-    def _hang(self) -> None:
-        while not self.server.stopping.is_set() and not self._caller_gone(0.1):
+    def _hang(self, *, until: threading.Event) -> None:
+        while not until.is_set() and not self.server.stopping.is_set() and not self._caller_gone(0.1):
             pass
         self.close_connection = True
 
