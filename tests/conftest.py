@@ -79,6 +79,7 @@ def kept_handlers() -> Iterator[None]:
     """Put back the handlers of signals that a test lets the code under it replace."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
+    signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
 
