@@ -57,5 +57,5 @@ def test_a_batch_has_one_span_linked_to_its_polls_and_each_poll_s_trace_its_end(
         assert process.wait() == 0  # it sends what it still holds when it ends: these are all spans now
         assert {s.name for s in seen.spans if s.parent_id == batch.span_id} == {"transaction", "cache"}
         assert not [s for s in seen.spans if s.trace_id == f"{3:032x}"]
-        # Each batch has its own, two parts and an end for each sampled poll; how many there are is the load's.
+        # Each batch has its own, two parts and an end for each sampled poll; their number is the load's.
         assert len(seen.spans) <= 5 * len(seen.named("consume")), "spans are of batches, not of events"

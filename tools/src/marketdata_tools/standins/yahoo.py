@@ -156,11 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(422, JSON, json.dumps({"detail": str(error)}).encode())
                 else:
                     self._send(200, JSON, b"{}")
-            case ("POST", "reset"):
-                server.forget(callers=False)
-                self._send(200, JSON, b"{}")
-            case ("POST", "anew"):
-                server.forget(callers=True)
+            case ("POST", "reset" | "anew"):
+                server.forget(callers=path == "anew")
                 self._send(200, JSON, b"{}")
             case ("POST", "release"):
                 server.released.set()
