@@ -81,6 +81,7 @@ def kept_handlers() -> Iterator[None]:
     """Put back the handlers of signals that a test lets the code under it replace."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
+    signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -208,8 +209,11 @@ def _yahoo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yahoo]:
 
 @pytest.fixture
 def yahoo(_yahoo_server: Yahoo) -> Yahoo:
-    """A stand-in for Yahoo Finance in which all is well and nothing has been asked yet."""
-    _yahoo_server.reset()
+    """A stand-in for Yahoo Finance in which all is well and nothing has been asked yet.
+
+    What a poller of the test before asked and was killed over is not answered in this one.
+    """
+    _yahoo_server.begin_anew()
     return _yahoo_server
 
 

@@ -19,6 +19,7 @@ from support.processes import Processes
 from support.proxy import Proxy
 from support.servers import Database, Kafka
 from support.waiting import eventually, holds
+from support.yahoo import Yahoo
 
 
 def test_a_database_is_migrated_and_empty(database: Database) -> None:
@@ -172,6 +173,16 @@ def test_a_proxy_passes_cuts_and_passes_again(redis_server: EmbeddedRedis) -> No
 
         proxy.pass_all()
         assert eventually(client.ping, within=20)
+
+
+def test_who_asked_the_stand_in_before_it_began_anew_is_neither_answered_nor_counted(yahoo: Yahoo) -> None:
+    with _connection(int(yahoo.url.rpartition(":")[2])) as before:
+        yahoo.begin_anew()
+        yahoo.fault("rate_limited", endpoint="quote", times=1)
+        before.sendall(b"GET /query1.finance.yahoo.com/v7/finance/quote?symbols=AAPL HTTP/1.1\r\n\r\n")
+
+        assert before.recv(64) == b""
+    assert yahoo.counts() == {}
 
 
 def _ping(connection: socket.socket) -> bytes:

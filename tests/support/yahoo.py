@@ -40,6 +40,14 @@ class Yahoo:
         """Put everything right and forget all answers."""
         self._ask("reset", {})
 
+    def begin_anew(self) -> None:
+        """The same, and answer nothing any more that was asked over a connection made before."""
+        self._ask("anew", {})
+
+    def release(self) -> None:
+        """Send what the fault `hold` keeps back."""
+        self._ask("release", {})
+
     def expire(self) -> None:
         """Refuse the cookies and crumbs handed out so far."""
         self._ask("expire", {})

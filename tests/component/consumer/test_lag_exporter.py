@@ -86,8 +86,15 @@ def test_one_look_reads_a_message_of_each_partition_however_much_waits_there(
     log = KafkaGroupLog(KafkaSettings())
     try:
         for position in (0, 500, 1_000):
-            told, said = log.published_at(dict.fromkeys(range(PARTITIONS), position))
-            assert (set(told), said) == (set(range(PARTITIONS)), frozenset())
+
+            def reads_all(position: int = position) -> bool:
+                told, said = log.published_at(dict.fromkeys(range(PARTITIONS), position))
+                assert (set(told), said) == (set(range(PARTITIONS)), frozenset())
+                return True
+
+            # A look has two seconds, and a broker on a busy machine may take longer; where what waits
+            # holds up other partitions, no look reads them all.
+            eventually(reads_all, within=30)
     finally:
         log.close()
 

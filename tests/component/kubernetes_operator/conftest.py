@@ -52,7 +52,7 @@ class World:
 
     def watching(self, **more: Any) -> Process:
         """Start an operator that never sweeps again, and wait until it follows the watch."""
-        before = self.cluster.requests["watch"]
+        before = self.cluster.requests["watch"]  # before it starts: its first watch is the one waited for
         process = self.operator(**{"MARKETDATA_OPERATOR_SWEEP_SECONDS": 3600, **more})
         eventually(lambda: self.cluster.requests["watch"] > before, within=60)
         return process

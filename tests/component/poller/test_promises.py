@@ -10,8 +10,8 @@ from marketdata.domain.job import Slo
 from support.builders import a_job
 from support.waiting import eventually
 
-# Long enough for a poll to become a price, short against the stretches that are judged.
-MAX_AGE = 6
+# Longer than a price waits on a busy machine, and soon over where none comes any more.
+MAX_AGE = 15
 _SECONDS = 'marketdata_poller_promise_seconds_total{{provider="yfinance",result="{}"}}'
 _BUDGET = 'marketdata_poller_promise_budget_seconds_total{provider="yfinance"}'
 
@@ -75,7 +75,7 @@ def test_a_promise_is_kept_while_prices_come_and_broken_while_they_are_frozen(wo
     assert well.kept == pytest.approx(well.counted)
 
     world.upstream.fault("frozen", symbols=["AAPL"])
-    eventually(lambda: month(world, job).counted - month(world, job).kept > 5, within=60)
+    eventually(lambda: month(world, job).counted - month(world, job).kept > 5, within=90)
     found = month(world, job)
     assert found.kept - well.kept >= (found.counted - well.counted) / 2 - 1, "the other symbol is well"
 
@@ -116,10 +116,10 @@ def test_time_without_any_poller_is_judged_by_the_next_one(world):
     first.kill()
     covered(world)
     with world.database.engine.begin() as connection:
-        connection.exec_driver_sql("update promise_clock set judged_until = now() - interval '120 s'")
+        connection.exec_driver_sql("update promise_clock set judged_until = now() - interval '150 s'")
         connection.exec_driver_sql(
-            """update latest_prices set observed_at = observed_at - interval '120 s', recent_times =
-            (select array_agg(at - interval '120 s' order by at) from unnest(recent_times) as at)"""
+            """update latest_prices set observed_at = observed_at - interval '150 s', recent_times =
+            (select array_agg(at - interval '150 s' order by at) from unnest(recent_times) as at)"""
         )
 
     second = world.poller()

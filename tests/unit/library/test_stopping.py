@@ -29,3 +29,17 @@ def test_a_signal_in_the_middle_of_waiting_does_not_deadlock() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert stop.wait(30)
+
+
+def test_a_signal_that_comes_to_another_thread_is_heard_while_the_main_one_waits() -> None:
+    stop, over = threading.Event(), threading.Event()
+    other = threading.Thread(target=over.wait, daemon=True)
+    other.start()
+    stop_on_signals(stop)
+
+    assert other.ident is not None
+    signal.pthread_kill(other.ident, signal.SIGTERM)
+
+    assert stop.wait(30)
+    over.set()
+    other.join()

@@ -7,6 +7,8 @@ told what to do wrong, and lists everything it answered.
 
     POST /_control/faults   {"kind": "rate_limited", "endpoint": "quote", "times": 2, "retry_after": 30}
     POST /_control/reset    no faults, no answers, and the sessions stay valid
+    POST /_control/anew     the same, and whoever connected before is not answered any more
+    POST /_control/release  what is held goes out, and nothing more is held until the next reset
     POST /_control/expire   every cookie and crumb handed out so far is refused from now on
     GET  /_control/answers?after=0     GET /_control/counts     GET /_control/health
 """
@@ -23,6 +25,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from marketdata.clock import Clock, SystemClock
@@ -77,6 +80,9 @@ class YahooStandIn(ThreadingHTTPServer):
         self.faults = Faults()
         self.answers = Answers()
         self.stopping = threading.Event()
+        self.released = threading.Event()
+        self.turn = threading.Lock()  # of what one request, or one word of control, changes at once
+        self.generation = 0  # of callers: those of an earlier one are not answered
         self.expire()
         super().__init__(address, _Handler)
 
@@ -88,6 +94,18 @@ class YahooStandIn(ThreadingHTTPServer):
         """Refuse every cookie and crumb handed out so far."""
         self.cookie = f"d=AQABB{secrets.token_hex(8)}&S=AQAAA{secrets.token_hex(8)}"
         self.crumb = secrets.token_urlsafe(8)
+
+    def forget(self, *, callers: bool) -> None:
+        """Put everything right and forget all answers; with `callers`, those that are connected too."""
+        with self.turn:
+            self.generation += int(callers)
+            self.released.clear()
+            self.faults.clear()
+            self.answers.clear()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a caller its generation here, where callers come one by one, in the order of connecting."""
+        super().process_request(request, (*client_address, self.generation))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of callers that went away: that is what a deadline looks like from here."""
@@ -138,9 +156,11 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(422, JSON, json.dumps({"detail": str(error)}).encode())
                 else:
                     self._send(200, JSON, b"{}")
-            case ("POST", "reset"):
-                server.faults.clear()
-                server.answers.clear()
+            case ("POST", "reset" | "anew"):
+                server.forget(callers=path == "anew")
+                self._send(200, JSON, b"{}")
+            case ("POST", "release"):
+                server.released.set()
                 self._send(200, JSON, b"{}")
             case ("POST", "expire"):
                 server.expire()
@@ -152,20 +172,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, host: str, path: str, query: dict[str, list[str]]) -> None:
         endpoint, symbols = _asked(host, path, query)
-        delivery, content = self.server.faults.meet(endpoint, symbols)
-        reply = self._sensible(endpoint, path, symbols, query, content)
-        if delivery is not None:
-            reply = _spoilt(delivery, reply)
-        given = self.server.answers.add(
-            time=self.server.now(),
-            host=host,
-            path=self.path,
-            endpoint=endpoint,
-            status=reply.status,
-            symbols=symbols,
-            body=reply.body,
-            told=reply.told,
-        )
+        with self.server.turn:
+            if self.client_address[-1] != self.server.generation:
+                self.close_connection = True
+                return
+            delivery, content = self.server.faults.meet(endpoint, symbols)
+            reply = self._sensible(endpoint, path, symbols, query, content)
+            if delivery is not None:
+                reply = _spoilt(delivery, reply)
+            given = self.server.answers.add(
+                time=self.server.now(),
+                host=host,
+                path=self.path,
+                endpoint=endpoint,
+                status=reply.status,
+                symbols=symbols,
+                body=reply.body,
+                told=reply.told,
+            )
         headers = {"x-yahoo-request-id": str(given.number)}
         if endpoint in {"cookie", "consent"} and reply.status in {200, 404}:
             headers["Set-Cookie"] = (
@@ -231,8 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
         complete = True
         match fault.kind if fault else "":
             case "hang":
-                self._hang()
+                self._hang(until=self.server.stopping)
                 complete = False
+            case "hold":
+                self._hang(until=self.server.released)
+                self._send(reply.status, reply.kind, reply.body, headers)
             case "cut":
                 self.wfile.write(head + reply.body[: len(reply.body) // 2])
                 self.close_connection = True
@@ -258,8 +285,8 @@ class _Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
-    def _hang(self) -> None:
-        while not self.server.stopping.is_set() and not self._caller_gone(0.1):
+    def _hang(self, *, until: threading.Event) -> None:
+        while not until.is_set() and not self.server.stopping.is_set() and not self._caller_gone(0.1):
             pass
         self.close_connection = True
 

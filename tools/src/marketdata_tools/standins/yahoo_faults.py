@@ -19,6 +19,7 @@ DELIVERY = frozenset(
         "html",  # 200 and a page
         "not_json",  # 200 and the first half of the answer, said to be whole
         "drip",  # the answer, a byte every `seconds`
+        "hold",  # nothing until the control says `release`, then the answer
         "hang",  # nothing at all, for as long as the caller waits
         "cut",  # half the answer, then the connection is closed
         "huge",  # `megabytes` of JSON that never comes to the point
