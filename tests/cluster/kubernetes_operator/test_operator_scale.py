@@ -37,7 +37,7 @@ def test_two_thousand_objects_are_rows_within_a_minute_and_a_sweep_without_news_
     figures = {}
     clock = SystemClock()
     process = world.operator(
-        MARKETDATA_OPERATOR_SWEEP_SECONDS=15, MARKETDATA_OPERATOR_STATUS_WRITES_PER_SECOND=200
+        MARKETDATA_OPERATOR_SWEEP_SECONDS=10, MARKETDATA_OPERATOR_STATUS_WRITES_PER_SECOND=200
     )
     spec = {"symbols": ["AAPL", "MSFT", "NVDA"], "interval": "1h", "provider": "synthetic", "suspend": True}
     manifests = [a_manifest(f"job-{number:04}", spec) for number in range(JOBS)]
