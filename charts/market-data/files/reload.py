@@ -8,10 +8,10 @@ change, so that a typo costs no crash loop.
     python reload.py FOLDER COMMAND…
 """
 
+import queue
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 PAUSE_SECONDS = 0.5
@@ -38,13 +38,22 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
+def told_to_end(asked: "queue.SimpleQueue[int]") -> bool:
+    """Wait a moment for it."""
+    try:
+        asked.get(timeout=PAUSE_SECONDS)
+    except queue.Empty:
+        return False
+    return True
+
+
 def main(folder: Path, command: list[str]) -> None:
-    stop = threading.Event()
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()  # which a handler may put into at any moment
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: asked.put(number))
     before = seen(folder)
     process = subprocess.Popen(command)  # noqa: S603 - the chart says what to run
-    while not stop.wait(PAUSE_SECONDS):
+    while not told_to_end(asked):
         now = seen(folder)
         if now != before:
             sys.stdout.write("the code has changed: starting anew\n")

@@ -110,9 +110,11 @@ def _made(client: Client, job: Any, namespace: str) -> bool:
     try:
         client.create(job, namespace=namespace)
     except ApiError as error:
-        if error.status.code == HTTPStatus.FORBIDDEN:
-            raise  # a role that was bound a moment ago may not be known to the API server yet
-        if error.status.code != HTTPStatus.CONFLICT:  # that of a try whose answer was lost
+        code = error.status.code
+        # A role that was bound a moment ago may not be known to the API server yet.
+        if code in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS} or code >= 500:
+            raise
+        if code != HTTPStatus.CONFLICT:  # that of a try whose answer was lost
             raise Failed(f"the PollingJob cannot be made: {error}") from error
     return True
 

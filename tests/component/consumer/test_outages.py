@@ -237,6 +237,7 @@ def test_sigterm_ends_it_with_0_and_the_groups_offsets_at_the_truth(pipeline: Pi
 
 
 @pytest.mark.real_kafka
+@pytest.mark.timeout(300)  # of waits that may take minutes in all
 @pytest.mark.parametrize("harm", [RealBroker.kill, RealBroker.stop], ids=["killed", "stopped"])
 def test_sigterm_ends_it_soon_where_the_broker_cannot_be_told(
     pipeline: Pipeline, real_broker: RealBroker, harm: Callable[[RealBroker], None]
@@ -258,6 +259,7 @@ def test_sigterm_ends_it_soon_where_the_broker_cannot_be_told(
         member.terminate()
     # Half of the grace that the chart gives it.
     assert [member.wait(30) for member in members] == [0, 0]
+    assert all("group_not_left" in member.output() for member in members)
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,11 @@ def test_a_release_that_works_is_proved_and_nothing_is_left(
     ]
 
 
-def test_a_role_that_the_api_server_does_not_know_yet_is_waited_for(installed: Installed) -> None:
-    installed.refusals = [403, 403]
+@pytest.mark.parametrize("refusals", [[403, 403], [503, 429]], ids=["role not known yet", "overloaded"])
+def test_an_api_server_that_cannot_take_it_yet_is_waited_for(
+    installed: Installed, refusals: list[int]
+) -> None:
+    installed.refusals = refusals
     assert main([installed.url, "--namespace", "prices"]) == 0
     assert installed.asked == 3
 

@@ -1,6 +1,7 @@
 """Pollers that stop, die and compete: no tick is recorded twice, and none is left undone."""
 
 import hashlib
+from statistics import median
 
 import pytest
 import sqlalchemy as sa
@@ -131,12 +132,12 @@ def test_a_new_job_starts_within_a_second_and_a_suspended_one_never(world):
     eventually(lambda: world.count("polls") == 2, within=20)
     world.book.set_suspended(asleep, suspended=True)
     late = []
-    for polls in range(3, 8):  # one after the other, as a moment's pause of the machine is no lateness of all
+    for polls in range(3, 8):  # one after the other, so that a pause of the machine makes one late, not all
         job_id = world.watch_once("GOOG", provider="synthetic")
         eventually(lambda: world.count("polls") == polls, within=20)  # noqa: B023 - called at once
         late.append(world.scalar("select recorded_at - tick_at from polls where job_id = :id", id=job_id))
 
-    assert min(late).total_seconds() < 1.0 * slowness()
+    assert median(late).total_seconds() < 1.0 * slowness()
     holds(lambda: world.count("polls") == 7, during=1.0)
 
 

@@ -10,31 +10,12 @@ import pytest
 
 import marketdata_poller.providers.yfinance.transport  # noqa: F401 - else within the first time measured
 from marketdata_poller.ports import Provider
-from support.processes import Processes
 from support.providers import OpenGate
 from support.slowness import stopwatch
 from support.yahoo import Yahoo
-from support.yahoo import start as start_yahoo
 from support.yfinance_provider import BATCH, a_provider, fetch, reasons
 
 DEADLINE = 1.0
-
-
-@pytest.fixture(scope="module")
-def _left_yahoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yahoo]:
-    started = Processes(tmp_path_factory.mktemp("yahoo"))
-    yield start_yahoo(started)
-    started.end()
-
-
-@pytest.fixture
-def yahoo(_left_yahoo: Yahoo) -> Yahoo:
-    """A stand-in for these tests alone: it may meet a request after the caller has left.
-
-    Met after the reset of the test behind, it would be among the requests that are counted there.
-    """
-    _left_yahoo.reset()
-    return _left_yahoo
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """Set `stop` when SIGTERM or SIGINT comes. Call once, from the main thread; never blocks."""
+    """Set `stop` when SIGTERM or SIGINT comes. Call once, from the main thread; never blocks.
+
+    Takes the process's one wakeup descriptor: no event loop of the main thread may handle signals beside it.
+    """
     reader, writer = os.pipe()  # for as long as the process lives
     os.set_blocking(writer, False)
 

@@ -61,7 +61,7 @@ class EventStream(Protocol):
         """Tell the group the positions, for lag tools only; does not wait, and never raises."""
 
     def close(self) -> None:
-        """Leave the group; idempotent."""
+        """Leave the group; idempotent. Blocks for seconds at most, whether the group answers or not."""
 
 
 class LogDirectory(Protocol):

@@ -56,7 +56,10 @@ class Roster:
 
 
 def end_leftovers(folder: Path) -> None:
-    """End what killed launchers of this folder left behind; the caller holds the folder's lock."""
+    """End what killed launchers of this folder left behind.
+
+    The caller holds the folder's lock, or knows that no launcher runs on it.
+    """
     for path in folder.glob("processes-*"):
         Roster(path).end_all()
 

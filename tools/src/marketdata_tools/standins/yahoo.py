@@ -18,7 +18,6 @@ import gzip
 import json
 import secrets
 import select
-import signal
 import socket
 import sys
 import threading
@@ -29,6 +28,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from marketdata.clock import Clock, SystemClock
+from marketdata.stopping import stop_on_signals
 from marketdata_tools.standins import series, yahoo_shapes
 from marketdata_tools.standins.yahoo_answers import Answers
 from marketdata_tools.standins.yahoo_faults import Fault, Faults, parse
@@ -367,8 +367,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    stop_on_signals(ended)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     sys.stdout.write(f"Yahoo stand-in listening at http://{options.host}:{server.server_address[1]}\n")
     sys.stdout.flush()

@@ -52,7 +52,11 @@ _CLASSIC: dict[str, Any] = {
 
 
 class KafkaEventStream:
-    """One consumer of one topic. Used by one thread; at most one per process at a time."""
+    """One consumer of one topic.
+
+    Used by one thread, but for the leaving that `close` begins; one that leaves may still be there beside
+    its successor.
+    """
 
     def __init__(
         self,
@@ -197,8 +201,8 @@ class KafkaEventStream:
         """Leave the group; idempotent. Blocks for up to 5 s.
 
         librdkafka waits for a coordinator that was killed for 46 s, and for one that does not answer
-        longer than two minutes (both measured): longer than a pod may take to end. So it is left waiting
-        after that; the session of a member that could not say goodbye ends by itself.
+        longer than two minutes (both measured): with the batch in flight longer than a pod may take to end.
+        So it is left waiting after that; the session of a member that could not say goodbye ends by itself.
         """
         if self._closed:
             return
