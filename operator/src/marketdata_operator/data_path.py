@@ -110,7 +110,7 @@ def _made(client: Client, job: Any, namespace: str) -> bool:
     try:
         client.create(job, namespace=namespace)
     except ApiError as error:
-        code = error.status.code
+        code = error.status.code or 0
         # A role that was bound a moment ago may not be known to the API server yet.
         if code in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS} or code >= 500:
             raise
