@@ -81,7 +81,7 @@ class _RefusingHttp(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(shown)
 
-    do_POST = do_GET  # noqa: N815 - the name http.server calls
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None: ...
 

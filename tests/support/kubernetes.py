@@ -12,12 +12,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
+from support.json_server import JsonHandler
 
 GROUP, VERSION, PLURAL = "marketdata.dev", "v1alpha1", "pollingjobs"
 _API = f"/apis/{GROUP}/{VERSION}"
@@ -278,61 +280,49 @@ def kubernetes() -> Iterator[Cluster]:
         yield cluster
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     cluster: Cluster
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         path, query = self._asked()
         if path in _DISCOVERY:
-            self._answer(200, _DISCOVERY[path])
+            self.answer(200, _DISCOVERY[path])
             return
         namespace = _namespace(path)
         verb = "watch" if query.get("watch") == "true" else "list"
         try:
             self.cluster.check(verb)
             if verb == "list":
-                self._answer(200, self.cluster.page(namespace, query))
+                self.answer(200, self.cluster.page(namespace, query))
             else:
                 self._stream(self.cluster.watch(namespace, query))
         except Gone as gone:
-            self._answer(gone.code, gone.body)
+            self.answer(gone.code, gone.body)
 
     def do_PATCH(self) -> None:
         path, query = self._asked()
-        body = self._body()
+        body = self.body()
         try:
             self.cluster.check("patch")
             *_, name, _status = path.split("/")
             key = (_namespace(path) or "", name)
-            self._answer(200, self.cluster.apply_status(key, query["fieldManager"], body))
+            self.answer(200, self.cluster.apply_status(key, query["fieldManager"], body))
         except Gone as gone:
-            self._answer(gone.code, gone.body)
+            self.answer(gone.code, gone.body)
 
     def do_POST(self) -> None:
-        body = self._body()
+        body = self.body()
         try:
             self.cluster.check("create")
             self.cluster.events.append(body)
-            self._answer(201, body)
+            self.answer(201, body)
         except Gone as gone:
-            self._answer(gone.code, gone.body)
+            self.answer(gone.code, gone.body)
 
     def _asked(self) -> tuple[str, dict[str, str]]:
         parts = urlsplit(self.path)
         return parts.path, {key: values[0] for key, values in parse_qs(parts.query).items()}
-
-    def _body(self) -> Body:
-        read: Body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        return read
-
-    def _answer(self, code: int, body: Body) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
     def _stream(self, events: Iterator[Body]) -> None:
         self.close_connection = True
@@ -343,9 +333,6 @@ class _Handler(BaseHTTPRequestHandler):
         for event in events:
             self.wfile.write(json.dumps(event).encode() + b"\n")
             self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are counted, not logged."""
 
 
 def _namespace(path: str) -> str | None:

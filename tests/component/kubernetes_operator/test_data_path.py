@@ -1,15 +1,13 @@
 """`helm test`'s way through a release, against stand-ins for the API server and for the API."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from marketdata_operator.data_path import main
+from support.json_server import JsonHandler, serving
 from support.kubernetes import write_kubeconfig
 
 JOBS = "/apis/marketdata.dev/v1alpha1/namespaces/prices/pollingjobs"
@@ -49,39 +47,22 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     """A release that KUBECONFIG and `url` lead to."""
     installed = Installed()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def do_POST(self) -> None:
-            self._answer(*installed.made(json.loads(self.rfile.read(int(self.headers["content-length"])))))
+            self.answer(*installed.made(self.body()))
 
         def do_GET(self) -> None:
-            self._answer(*installed.told(self.path.partition("?")[0]))
+            self.answer(*installed.told(self.path.partition("?")[0]))
 
         def do_DELETE(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.body()
             there = installed.objects.pop(self.path.partition("?")[0].rpartition("/")[2], None)
             code = 404 if there is None else 200
-            self._answer(code, {"kind": "Status", "code": code, "message": "is not there"})
+            self.answer(code, {"kind": "Status", "code": code, "message": "is not there"})
 
-        def _answer(self, code: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Not news."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    installed.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, installed.url)))
-    yield installed
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as installed.url:
+        monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, installed.url)))
+        yield installed
 
 
 def test_a_release_that_works_is_proved_and_nothing_is_left(

@@ -1,17 +1,15 @@
 """The quick start's Secrets against an API server that knows nothing but Secrets."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from marketdata.clock import ManualClock
 from marketdata_operator.quickstart_secrets import main, wanted
+from support.json_server import JsonHandler, serving
+from support.kubernetes import write_kubeconfig
 
 
 class Vault:
@@ -27,50 +25,23 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     """An API server that KUBECONFIG names."""
     vault = Vault()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = self.body()
             name = body["metadata"]["name"]
             assert self.path.split("?")[0] == "/api/v1/namespaces/prices/secrets"
             if vault.refusals:
                 vault.refusals -= 1
-                self._answer(403, {"kind": "Status", "code": 403, "message": "secrets is forbidden"})
+                self.answer(403, {"kind": "Status", "code": 403, "message": "secrets is forbidden"})
             elif name in vault.secrets:
-                self._answer(409, {"kind": "Status", "code": 409, "message": f"{name} already exists"})
+                self.answer(409, {"kind": "Status", "code": 409, "message": f"{name} already exists"})
             else:
                 vault.secrets[name] = body
-                self._answer(201, body)
+                self.answer(201, body)
 
-        def _answer(self, code: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Not news."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    config = tmp_path / "kubeconfig"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1", "kind": "Config", "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-                "users": [{"name": "x", "user": {"token": "t"}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )  # fmt: skip
-    monkeypatch.setenv("KUBECONFIG", str(config))
-    yield vault
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as url:
+        monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, url)))
+        yield vault
 
 
 def test_every_key_of_a_missing_secret_gets_a_password_of_its_own(vault: Vault) -> None:

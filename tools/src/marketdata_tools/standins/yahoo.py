@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         # With a body: yfinance sends one with its GET of copyConsent.
         self._serve(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
-    do_POST = do_GET  # noqa: N815 - the name http.server calls
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent; /_control/answers says it better."""
