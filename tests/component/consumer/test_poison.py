@@ -59,6 +59,8 @@ POISON = {
     "a version to come": _event(version="2"),
     "a version that never was": _event(version="0"),
     "a currency with a NUL": _event(currency='"\\u0000"'),
+    "a currency with a line end": _event(currency='"USD\\n"'),
+    "a market state with a tab": _event(market_state='"REGULAR\\t"'),
     "an interval beyond 32 bits": _event(interval="9999999999"),
     "one megabyte": b"x" * 1_000_000,
 }

@@ -104,6 +104,9 @@ POISON: dict[str, bytes | None] = {
     "version 0": message(version=0),
     "version 2": message(version=2),
     "currency with NUL": message(currency="U\x00D"),
+    "currency with a line end": message(currency="USD\n"),
+    "market state with a tab": message(market_state="REGULAR\t"),
+    "market state with a letter outside ASCII": message(market_state="RÉGULAR"),
     "currency too long": message(currency="U" * 33),
     "delay negative": message(delayed_by=-1),
     "delay over 32 bits": message(delayed_by=2**31),
@@ -125,6 +128,17 @@ def test_no_bytes_at_all_end_in_any_other_error(value: bytes) -> None:
     (decoded,) = price_event.decode_batch([value])
 
     assert isinstance(decoded, PoisonMessage)
+
+
+@given(st.text(max_size=8) | st.sampled_from(["USD\n", "USD\r", "\tUSD", "\\N"]))
+def test_a_word_that_is_taken_is_printable_ascii_throughout(word: str) -> None:
+    (decoded,) = price_event.decode_batch([message(currency=word, market_state=word)])
+
+    if all(" " <= letter <= "~" for letter in word):
+        assert isinstance(decoded, PricePoint)
+        assert decoded.currency == decoded.market_state == word
+    else:
+        assert isinstance(decoded, PoisonMessage)
 
 
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=50), strategies.price_points), max_size=20))
