@@ -6,6 +6,7 @@ neither making nor dropping blocks readers or writers for longer than LOCK_TIMEO
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
@@ -22,6 +23,7 @@ PARTITIONED = ("raw_market_data", "outbox", "polls")
 LOCK_TIMEOUT = "2s"
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtext('partitions'))")
 _DROPPING = sa.text("select pg_try_advisory_lock(hashtext('partitions dropped'))")
+_DROPPED = sa.text("select pg_advisory_unlock(hashtext('partitions dropped'))")
 _NO_PARTITION = "23514"  # check_violation: "no partition of relation … found for row"
 
 
@@ -91,6 +93,10 @@ class PostgresPartitions:
                     if is_old and _drop(connection, table, name, day, state):
                         dropped.append(name)
             finally:
+                # The server lets go of a closed connection's lock when it notices, and who comes at once
+                # would find it taken.
+                with suppress(sa.exc.DBAPIError):
+                    connection.execute(_DROPPED)
                 plain.invalidate()  # neither its lock nor its lock_timeout may reach the pool
         return dropped
 
