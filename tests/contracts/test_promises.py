@@ -68,7 +68,8 @@ class World:
         self.run(
             """insert into latest_prices (provider, symbol, observed_at, price, fetched_at, market_state,
               recent_times, recent_prices)
-            values ('synthetic', :symbol, :newest, 1, :fetched, :state, :times, :prices)
+            values ('synthetic', :symbol, :newest, 1, :fetched, :state,
+              cast(cast(:times as timestamptz[]) as text), cast(cast(:prices as numeric[]) as text))
             on conflict (provider, symbol) do update set observed_at = excluded.observed_at,
               fetched_at = excluded.fetched_at, market_state = excluded.market_state,
               recent_times = excluded.recent_times""",
@@ -130,7 +131,9 @@ def test_the_database_judges_as_the_domain_does(
     until = world.judged_until()
     with world.engine.begin() as connection:
         awake = connection.execute(sa.text("select awake_since from polling_schedule")).scalar_one()
-        times = connection.execute(sa.text("select recent_times from latest_prices")).scalar_one()
+        times = connection.execute(
+            sa.text("select recent_times::timestamptz[] from latest_prices")
+        ).scalar_one()
     expected = judge(
         times,
         since=max(since, covered_from(awake, 60)),

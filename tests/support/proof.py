@@ -174,9 +174,10 @@ def latest_is_newest(engine: sa.Engine, *, provider: str) -> None:
     latest = _rows(
         engine,
         f"""
-        select symbol, recent_prices, recent_times, raw_response_id from latest_prices
+        select symbol, recent_prices::numeric[], recent_times::timestamptz[], raw_response_id
+        from latest_prices
         where provider = '{provider}' and observed_at is not null
-          and observed_at = recent_times[cardinality(recent_times)]
+          and observed_at = (recent_times::timestamptz[])[cardinality(recent_times::timestamptz[])]
         """,
     )
     assert sorted(map(tuple, latest)) == sorted(map(tuple, newest))

@@ -51,7 +51,12 @@ def check_tables(engine: sa.Engine, events: Sequence[PricePoint]) -> None:
     assert stored.averages == wished.averages
     assert stored.latest == wished.latest
     with engine.connect() as connection:
-        rows = connection.execute(sa.text("select * from latest_prices where observed_at is not null"))
+        rows = connection.execute(
+            sa.text(
+                """select provider, symbol, recent_times::timestamptz[], recent_prices::numeric[]
+            from latest_prices where observed_at is not null"""
+            )
+        )
         for row in rows:
             series = (row.provider, row.symbol)
             times = sorted(at for s, at in wished.points if s == series)[-WINDOW:]

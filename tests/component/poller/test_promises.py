@@ -119,7 +119,8 @@ def test_time_without_any_poller_is_judged_by_the_next_one(world):
         connection.exec_driver_sql("update promise_clock set judged_until = now() - interval '150 s'")
         connection.exec_driver_sql(
             """update latest_prices set observed_at = observed_at - interval '150 s', recent_times =
-            (select array_agg(at - interval '150 s' order by at) from unnest(recent_times) as at)"""
+            (select array_agg(at - interval '150 s' order by at)::text
+             from unnest(recent_times::timestamptz[]) as at)"""
         )
 
     second = world.poller()

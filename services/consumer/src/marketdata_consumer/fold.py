@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import repeat
 
 from marketdata.domain.average import WINDOW, moving_average, moving_averages
 from marketdata.domain.price import PricePoint
@@ -95,9 +96,11 @@ def _append(
     times += [point.observed_at for point in points]
     prices += [point.price for point in points]
     provider, symbol = series
+    averages = moving_averages(prices, skip=before)
+    sizes = [*range(before + 1, WINDOW), *repeat(WINDOW, len(averages))]
     plan.averages += [
-        (provider, symbol, at, mean.average, mean.sample_size)
-        for at, mean in zip(times[before:], moving_averages(prices, skip=before), strict=True)
+        (provider, symbol, at, average, size)
+        for at, average, size in zip(times[before:], averages, sizes[: len(averages)], strict=True)
     ]
     plan.states.append(SeriesState(points[-1], times[-WINDOW:], prices[-WINDOW:]))
 

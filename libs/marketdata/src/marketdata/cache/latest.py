@@ -16,7 +16,7 @@ from marketdata.cache.connection import check_address
 from marketdata.cache.reader import latest_key
 from marketdata.domain.price import PricePoint
 from marketdata.errors import CacheUnavailable
-from marketdata.messages.latest import RANK_LENGTH, render
+from marketdata.messages.latest import RANK_LENGTH, render_all
 from marketdata.settings import RedisSettings
 
 # Compared byte by byte through the position of the first difference: Lua's own `<` follows the
@@ -67,7 +67,7 @@ class RedisLatestPrices:
             for start in range(0, len(points), _AT_ONCE):
                 chunk = points[start : start + _AT_ONCE]
                 written += int(
-                    self._script(keys=list(_keys(chunk)), args=[self._ttl, RANK_LENGTH, *map(render, chunk)])
+                    self._script(keys=list(_keys(chunk)), args=[self._ttl, RANK_LENGTH, *render_all(chunk)])
                 )
         except (redis.RedisError, OSError) as error:
             raise CacheUnavailable(f"the cache cannot be reached: {error}") from error

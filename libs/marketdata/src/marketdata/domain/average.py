@@ -35,13 +35,14 @@ def moving_average(prices: Sequence[Decimal]) -> MovingAverage:
     return MovingAverage(mean.quantize(SCALE, context=CONTEXT), len(prices))
 
 
-def moving_averages(prices: Sequence[Decimal], *, skip: int, window: int = WINDOW) -> list[MovingAverage]:
+def moving_averages(prices: Sequence[Decimal], *, skip: int, window: int = WINDOW) -> list[Decimal]:
     """Return the average at each of `prices`, in series order, but the first `skip` of them.
 
-    The same as `moving_average` of each slice: CONTEXT holds the sum of any window of storable prices
+    The same as the `moving_average` of each slice, whose size is for the caller to know: the price's place,
+    at most `window`. CONTEXT holds the sum of any window of storable prices
     whole, so a sum moved on by what enters and what leaves is the sum taken anew.
     """
-    averages: list[MovingAverage] = []
+    averages: list[Decimal] = []
     start = max(0, skip + 1 - window)
     with localcontext(CONTEXT):
         total = sum(prices[start:skip], Decimal(0))
@@ -50,6 +51,5 @@ def moving_averages(prices: Sequence[Decimal], *, skip: int, window: int = WINDO
             if end - start == window:
                 total -= prices[start]
                 start += 1
-            size = end - start + 1
-            averages.append(MovingAverage((total / _SIZES[size]).quantize(SCALE), size))
+            averages.append((total / _SIZES[end - start + 1]).quantize(SCALE))
     return averages

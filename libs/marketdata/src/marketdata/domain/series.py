@@ -11,14 +11,18 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
+
 from marketdata.domain.price import PricePoint
 
 Series = tuple[str, str]  # (provider, symbol)
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesState:
-    """The newest point and the newest `WINDOW` prices, newest last, `newest` included."""
+class SeriesState(msgspec.Struct, frozen=True, gc=False):
+    """The newest point and the newest `WINDOW` prices, newest last, `newest` included.
+
+    A Struct as PricePoint is: the consumer makes one for each series of a batch.
+    """
 
     newest: PricePoint
     times: Sequence[datetime]

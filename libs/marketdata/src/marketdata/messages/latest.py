@@ -5,6 +5,7 @@ rank as plain byte strings (`rank_prefix`): the cache's newer-only write needs n
 `age_seconds` and `stale` move all the time and are spliced in when the answer is sent (`splice`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from marketdata.columns import texts
 from marketdata.domain.price import PricePoint
 from marketdata.domain.staleness import stale_after_seconds
 
@@ -26,23 +28,42 @@ def format_time(at: datetime) -> str:
 
 
 # {"timestamp":"<27>","fetched_at":"<27>","raw_response_id":"<36>"
+_TIME_LENGTH = 27
 _TIMESTAMP_AT = len('{"timestamp":"')
-_FETCHED_AT = _TIMESTAMP_AT + 27 + len('","fetched_at":"')
-RANK_LENGTH = _FETCHED_AT + 27 + len('","raw_response_id":"') + 36
+_FETCHED_AT = _TIMESTAMP_AT + _TIME_LENGTH + len('","fetched_at":"')
+RANK_LENGTH = _FETCHED_AT + _TIME_LENGTH + len('","raw_response_id":"') + 36
 
 
 def render(point: PricePoint) -> bytes:
     """Return the body without age and staleness: what the cache holds, a JSON object."""
-    return (
-        f'{{"timestamp":"{format_time(point.observed_at)}"'
-        f',"fetched_at":"{format_time(point.fetched_at)}"'
-        f',"raw_response_id":"{point.raw_response_id}"'
-        f',"symbol":"{point.symbol}","provider":"{point.provider}","price":{_number(point.price)}'
-        + _tail(point.currency, point.market_state, point.delayed_by_seconds, point.interval_seconds)
-    ).encode()
+    return render_all([point])[0]
 
 
-# Few combinations, and a consumer renders every series it touches, in every batch.
+def render_all(points: Sequence[PricePoint]) -> list[bytes]:
+    """Return the rendering of each: a consumer renders every series it touches, in every batch."""
+    return [
+        (
+            f'{{"timestamp":"{_six_decimals(observed_at)}","fetched_at":"{_six_decimals(fetched_at)}"'
+            f',"raw_response_id":"{answer}"'
+            f',"symbol":"{p.symbol}","provider":"{p.provider}","price":{_number(p.price)}'
+            f"{_tail(p.currency, p.market_state, p.delayed_by_seconds, p.interval_seconds)}"
+        ).encode()
+        for p, observed_at, fetched_at, answer in zip(
+            points,
+            texts([p.observed_at for p in points]),
+            texts([p.fetched_at for p in points]),
+            texts([p.raw_response_id for p in points]),
+            strict=True,
+        )
+    ]
+
+
+def _six_decimals(time: str) -> str:
+    """Return the time with decimals where it has none: `columns.texts` leaves six zeros out."""
+    return time if len(time) == _TIME_LENGTH else time[:-1] + ".000000Z"
+
+
+# Few combinations.
 @lru_cache(maxsize=4096)
 def _tail(
     currency: str | None, market_state: str | None, delayed_by: int | None, interval: int | None
@@ -101,8 +122,8 @@ def read(rendered: bytes) -> Body:
         raise ValueError("not a rendering of a latest price")
     return Body(
         rendered=rendered,
-        observed_at=_seconds(rendered[_TIMESTAMP_AT : _TIMESTAMP_AT + 27]),
-        fetched_at=_seconds(rendered[_FETCHED_AT : _FETCHED_AT + 27]),
+        observed_at=_seconds(rendered[_TIMESTAMP_AT : _TIMESTAMP_AT + _TIME_LENGTH]),
+        fetched_at=_seconds(rendered[_FETCHED_AT : _FETCHED_AT + _TIME_LENGTH]),
         stale_after_seconds=int(rendered[rendered.rindex(b":") + 1 : -1]),
     )
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
 
+from marketdata.columns import texts
 from marketdata.domain.average import WINDOW
 from marketdata.domain.price import PricePoint
 from marketdata.domain.series import AverageRow
-from marketdata.storage.literals import texts
 
 POINTS = "price_points (provider, symbol, observed_at, price, currency, raw_response_id, fetched_at)"
 AVERAGES = 'symbol_averages (provider, symbol, observed_at, "window", moving_average, sample_size)'

@@ -1,8 +1,8 @@
 """Many values as the text Postgres reads, at the speed of one call.
 
-msgspec renders a whole column at once, far sooner than each value's own method does
-or psycopg2 quotes it. A JSON array of strings, numbers and nulls is a Postgres array but for
-its brackets: both quote with `"` and escape it, and a backslash, with a backslash.
+msgspec renders a whole column at once, far sooner than psycopg2 quotes each value. A JSON array of
+strings, numbers and nulls is a Postgres array but for its brackets: both quote with `"` and escape it,
+and a backslash, with a backslash.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,3 @@ _encoder = msgspec.json.Encoder()
 def array(values: Sequence[str | int | Decimal | datetime | UUID | None]) -> str:
     """Return an array literal; strings are printable ASCII, which needs no other escape."""
     return f"{{{_encoder.encode(values).decode()[1:-1]}}}"
-
-
-def texts(values: Sequence[datetime | Decimal | UUID]) -> list[str]:
-    """Return the text of each value; none of these has a quote or a comma in it."""
-    return _encoder.encode(values).decode()[2:-2].split('","') if values else []

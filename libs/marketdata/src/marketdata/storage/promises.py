@@ -40,7 +40,7 @@ _JUDGE = sa.text(f"""
       where job.slo_max_age_seconds is not null and not job.suspended
     ), known as (
       select promised.*,
-        case when latest.observed_at is null then '{{}}' else latest.recent_times end as times,
+        case when latest.observed_at is null then '{{}}' else latest.recent_times end::timestamptz[] as times,
         latest.observed_at as newest,
         latest.market_state = 'CLOSED' and latest.fetched_at >= :until
           - make_interval(secs => {MISSED_POLLS} * promised.interval_seconds + {GRACE_SECONDS}) as is_closed

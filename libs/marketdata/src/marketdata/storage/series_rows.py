@@ -30,7 +30,7 @@ _LOCK = """
     order by l.provider, l.symbol for update of l
 """
 _READ = f"""
-    select {POINT_COLUMNS}, recent_times, recent_prices from latest_prices l
+    select {POINT_COLUMNS}, recent_times::timestamptz[], recent_prices::numeric[] from latest_prices l
     join unnest(%s::text[], %s::text[]) as k(provider, symbol) using (provider, symbol)
     where observed_at is not null
 """
@@ -38,8 +38,8 @@ _UPDATE = """
     update latest_prices l
     set observed_at = s.observed_at, price = s.price, currency = s.currency, fetched_at = s.fetched_at,
         raw_response_id = s.raw_response_id, market_state = s.market_state, delayed_by = s.delayed_by,
-        interval_seconds = s.interval_seconds, recent_times = s.recent_times::timestamptz[],
-        recent_prices = s.recent_prices::numeric[], stored_at = now()
+        interval_seconds = s.interval_seconds, recent_times = s.recent_times,
+        recent_prices = s.recent_prices, stored_at = now()
     from unnest(%s::text[], %s::text[], %s::timestamptz[], %s::numeric[], %s::text[], %s::timestamptz[],
                 %s::uuid[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::text[])
         as s(provider, symbol, observed_at, price, currency, fetched_at, raw_response_id, market_state,
