@@ -5,6 +5,7 @@ be lost: the cache is repaired from the store, the group's offsets are only look
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from marketdata.domain.price import PricePoint
@@ -14,6 +15,8 @@ from marketdata_consumer.batch import Batch
 from marketdata_consumer.fold import Plan, fold, questions
 from marketdata_consumer.ports import PriceStore, PriceTransaction
 from marketdata_consumer.steps import ConsumerStep
+
+_UNTRACED = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,14 @@ class BatchWriter:
         ]
 
     def _write(self, account: str, batch: Batch, parent: str | None) -> Written:
-        traces = self._traces if parent else NO_TRACES
         # 1. One transaction. Dying before its commit leaves nothing of the batch and the positions
         #    where they were: the batch is read again.
-        with within(traces.begin("transaction", parent=parent)):
+        with self._part("transaction", parent):
             plan = self._store.transact(lambda transaction: self._transact(transaction, account, batch))
         self._on_step(ConsumerStep.TRANSACTION_COMMITTED)
         # 2. The cache. Dying before leaves it behind the store until the next event of each series;
         #    whoever gets these partitions rewrites what changed within the TTL.
-        with within(traces.begin("cache", parent=parent)):
+        with self._part("cache", parent):
             self._feed([state.newest for state in plan.states])
         self._on_step(ConsumerStep.CACHE_WRITTEN)
         moves = batch.moves.values()
@@ -92,6 +94,9 @@ class BatchWriter:
         redelivered = sum(move.redelivered for move in moves)
         dead = sum(move.dead for move in moves)
         return Written(batch.size - superseded - redelivered - dead, superseded, redelivered, dead)
+
+    def _part(self, name: str, parent: str | None) -> AbstractContextManager[None]:
+        return _UNTRACED if parent is None else within(self._traces.begin(name, parent=parent))
 
     def _transact(self, transaction: PriceTransaction, account: str, batch: Batch) -> Plan:
         on_step = self._on_step
