@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from marketdata.errors import StoreTimeout
+from marketdata.errors import StoreTimeout, StoreUnavailable
 from marketdata.identifiers import uuid7
 from marketdata.storage import partitions as partitions_module
 from marketdata.storage.partitions import PostgresPartitions, Retention, bounds, partition_name
@@ -262,3 +262,25 @@ def test_answers_are_found_by_provider_symbol_and_time_in_order(
     expected = sorted((raw for raw in raws if raw.symbols == ("A",)), key=lambda raw: raw.raw_response_id)
 
     assert list(found) == expected[:3]
+
+
+def test_a_server_that_goes_away_during_a_drop_is_told_as_that(
+    database: Database, partitions: PostgresPartitions
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day])
+
+    def end_the_dropping_session() -> None:
+        with database.engine.begin() as connection:
+            connection.execute(
+                sa.text("""
+                    select pg_terminate_backend(pid, 10000) from pg_locks where locktype = 'advisory'
+                    and database = (select oid from pg_database where datname = current_database())
+                """)
+            )
+
+    just_before(database, "alter table", end_the_dropping_session)
+    with pytest.raises(StoreUnavailable):
+        partitions.drop_old(KEEP)
+
+    assert partition_name("outbox", day) in partitions.drop_old(KEEP)

@@ -1,6 +1,8 @@
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -36,6 +38,22 @@ def test_renderings_compare_as_plain_bytes_by_what_is_newer(one: PricePoint, oth
 
     assert (prefixes[0] < prefixes[1]) == (order(one) < order(other))
     assert (prefixes[0] == prefixes[1]) == (order(one) == order(other))
+
+
+@pytest.mark.parametrize("year", [1, 999, 1000, 9999])
+@pytest.mark.parametrize("microsecond", [0, 1, 120_000])
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-1)), ZoneInfo("UTC")])
+def test_the_times_of_a_rendering_have_one_width(year: int, microsecond: int, zone: tzinfo) -> None:
+    time = datetime(year, 2, 3, 4, 5, 6, microsecond, tzinfo=zone)
+    rendered = latest.render(a_price(observed_at=time, fetched_at=time, raw_response_id=UUID(int=7)))
+
+    told = latest.format_time(time).encode()
+    assert latest.rank_prefix(rendered).startswith(b'{"timestamp":"%s","fetched_at":"%s",' % (told, told))
+    assert latest.read(rendered).rendered == rendered
+
+
+def test_no_points_have_no_renderings() -> None:
+    assert latest.render_all([]) == []
 
 
 @pytest.mark.parametrize("year", [1, 999, 1000, 9999])

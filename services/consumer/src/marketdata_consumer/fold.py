@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import repeat
 
 from marketdata.domain.average import WINDOW, moving_average, moving_averages
 from marketdata.domain.price import PricePoint
@@ -97,10 +96,9 @@ def _append(
     prices += [point.price for point in points]
     provider, symbol = series
     averages = moving_averages(prices, skip=before)
-    sizes = [*range(before + 1, WINDOW), *repeat(WINDOW, len(averages))]
     plan.averages += [
-        (provider, symbol, at, average, size)
-        for at, average, size in zip(times[before:], averages, sizes[: len(averages)], strict=True)
+        (provider, symbol, at, average, min(place, WINDOW))
+        for place, (at, average) in enumerate(zip(times[before:], averages, strict=True), before + 1)
     ]
     plan.states.append(SeriesState(points[-1], times[-WINDOW:], prices[-WINDOW:]))
 

@@ -38,8 +38,8 @@ def moving_average(prices: Sequence[Decimal]) -> MovingAverage:
 def moving_averages(prices: Sequence[Decimal], *, skip: int, window: int = WINDOW) -> list[Decimal]:
     """Return the average at each of `prices`, in series order, but the first `skip` of them.
 
-    The same as the `moving_average` of each slice, whose size is for the caller to know: the price's place,
-    at most `window`. CONTEXT holds the sum of any window of storable prices
+    The same as the `moving_average` of each slice, which was taken over as many prices as the place of its
+    last one says, at most `window`: CONTEXT holds the sum of any window of storable prices
     whole, so a sum moved on by what enters and what leaves is the sum taken anew.
     """
     averages: list[Decimal] = []

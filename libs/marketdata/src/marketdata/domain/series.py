@@ -21,7 +21,8 @@ Series = tuple[str, str]  # (provider, symbol)
 class SeriesState(msgspec.Struct, frozen=True, gc=False):
     """The newest point and the newest `WINDOW` prices, newest last, `newest` included.
 
-    A Struct as PricePoint is: the consumer makes one for each series of a batch.
+    A Struct because the consumer makes one for each series of a batch. Not looked at by the collector of
+    cycles: nothing in it leads back to it.
     """
 
     newest: PricePoint

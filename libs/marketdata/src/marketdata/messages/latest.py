@@ -28,7 +28,8 @@ def format_time(at: datetime) -> str:
 
 
 # {"timestamp":"<27>","fetched_at":"<27>","raw_response_id":"<36>"
-_TIME_LENGTH = 27
+_TIME_LENGTH = len("2026-01-05T14:30:00.000000Z")
+_WHOLE_SECOND_LENGTH = len("2026-01-05T14:30:00Z")
 _TIMESTAMP_AT = len('{"timestamp":"')
 _FETCHED_AT = _TIMESTAMP_AT + _TIME_LENGTH + len('","fetched_at":"')
 RANK_LENGTH = _FETCHED_AT + _TIME_LENGTH + len('","raw_response_id":"') + 36
@@ -43,7 +44,8 @@ def render_all(points: Sequence[PricePoint]) -> list[bytes]:
     """Return the rendering of each: a consumer renders every series it touches, in every batch."""
     return [
         (
-            f'{{"timestamp":"{_six_decimals(observed_at)}","fetched_at":"{_six_decimals(fetched_at)}"'
+            f'{{"timestamp":"{_fixed(observed_at, p.observed_at)}"'
+            f',"fetched_at":"{_fixed(fetched_at, p.fetched_at)}"'
             f',"raw_response_id":"{answer}"'
             f',"symbol":"{p.symbol}","provider":"{p.provider}","price":{_number(p.price)}'
             f"{_tail(p.currency, p.market_state, p.delayed_by_seconds, p.interval_seconds)}"
@@ -58,9 +60,11 @@ def render_all(points: Sequence[PricePoint]) -> list[bytes]:
     ]
 
 
-def _six_decimals(time: str) -> str:
-    """Return the time with decimals where it has none: `columns.texts` leaves six zeros out."""
-    return time if len(time) == _TIME_LENGTH else time[:-1] + ".000000Z"
+def _fixed(text: str, at: datetime) -> str:
+    """Return what `format_time(at)` does, from the text of `columns.texts`, which leaves six zeros out."""
+    if len(text) == _TIME_LENGTH:
+        return text
+    return text[:-1] + ".000000Z" if len(text) == _WHOLE_SECOND_LENGTH else format_time(at)
 
 
 # Few combinations.

@@ -102,7 +102,7 @@ def to_point(event: PriceEvent) -> PricePoint:
     if observed_at > fetched_at and observed_at - fetched_at > MAX_AHEAD:
         # It would be the latest price until that time comes.
         raise PoisonMessage("timestamp is more than an hour after fetched_at")
-    currency, market_state = event.currency, event.market_state
+    currency, market_state = event.currency, event.market_state  # see Word
     if currency is not None and not (currency.isascii() and currency.isprintable()):
         raise PoisonMessage("currency has a character that is not printable ASCII")
     if market_state is not None and not (market_state.isascii() and market_state.isprintable()):

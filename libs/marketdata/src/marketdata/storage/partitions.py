@@ -83,9 +83,9 @@ class PostgresPartitions:
         dropped = []
         with translated(), self._engine.connect() as plain:
             connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            if not connection.scalar(_DROPPING):
+                return []
             try:
-                if not connection.scalar(_DROPPING):
-                    return []
                 connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
                 for name, state in connection.execute(_STATES).all():
                     table, day = _parse(name)
@@ -93,10 +93,11 @@ class PostgresPartitions:
                     if is_old and _drop(connection, table, name, day, state):
                         dropped.append(name)
             finally:
-                # The server lets go of a closed connection's lock when it notices, and who comes at once
-                # would find it taken.
-                with suppress(sa.exc.DBAPIError):
-                    connection.execute(_DROPPED)
+                # Of a closed connection the server lets go when it notices: the next call would find the
+                # lock taken and drop nothing.
+                if not plain.invalidated:
+                    with suppress(sa.exc.SQLAlchemyError):
+                        connection.execute(_DROPPED)
                 plain.invalidate()  # neither its lock nor its lock_timeout may reach the pool
         return dropped
 

@@ -38,7 +38,7 @@ _JUDGE = sa.text(f"""
       from polling_jobs as job join polling_schedule as schedule using (job_id)
       cross join lateral unnest(job.symbols) as symbol
       where job.slo_max_age_seconds is not null and not job.suspended
-    ), known as (
+    ), known as materialized (  -- else its cast is done anew wherever the times are used
       select promised.*,
         case when latest.observed_at is null then '{{}}' else latest.recent_times end::timestamptz[] as times,
         latest.observed_at as newest,

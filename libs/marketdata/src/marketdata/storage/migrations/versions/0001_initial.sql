@@ -232,8 +232,9 @@ create table latest_prices (
   market_state     text,
   delayed_by       integer,
   interval_seconds integer,
-  recent_prices    text not null default '{}',  -- literals of numeric[] and timestamptz[], read now and
-  recent_times     text not null default '{}',  -- then and written in every batch: as text at half the price
+  -- Literals of numeric[] and timestamptz[]: written in every batch, which costs half as text, and read rarely.
+  recent_prices    text not null default '{}',
+  recent_times     text not null default '{}',
   stored_at        timestamptz not null default now(),
   primary key (provider, symbol)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
