@@ -54,7 +54,7 @@ def check_tables(engine: sa.Engine, events: Sequence[PricePoint]) -> None:
         rows = connection.execute(
             sa.text(
                 """select provider, symbol, recent_times::timestamptz[], recent_prices::numeric[]
-            from latest_prices where observed_at is not null"""
+                from latest_prices where observed_at is not null"""
             )
         )
         for row in rows:
