@@ -38,6 +38,9 @@ class AMessage:
     def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
         return self.extra or None
 
+    def set_headers(self, value: list[tuple[str, bytes | None]], /) -> None:
+        raise AssertionError(f"readable headers stay, not {value}")
+
     def timestamp(self) -> tuple[int, int]:
         return (0, -1) if self.sent_at is None else (1, int(self.sent_at.timestamp() * 1000))
 

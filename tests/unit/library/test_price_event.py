@@ -89,6 +89,10 @@ POISON: dict[str, bytes | None] = {
     "price the word NaN": message(price="NaN"),
     "price NaN": message().replace(b"231.5", b"NaN"),
     "price over the column": message().replace(b"231.5", b"1e400"),
+    "price beyond decimal's arithmetic": message().replace(b"231.5", b"1e1000000"),
+    "price beyond it, below zero": message().replace(b"231.5", b"-1e1000000"),
+    "price beyond it, quoted": message(price="1e1000000"),
+    "price a NaN of many digits": message(price="NaN" + "1" * 100_000),
     "price a huge zero": message().replace(b"231.5", b"0e99999"),
     "symbol a number": message(symbol=5),
     "symbol empty": message(symbol=""),
@@ -98,6 +102,8 @@ POISON: dict[str, bytes | None] = {
     "timestamp no time": message(timestamp="yesterday"),
     "timestamp without zone": message(timestamp="2026-03-02T12:00:00"),
     "timestamp in the year 0": message(timestamp="0001-01-01T00:00:00+01:00"),
+    "timestamp never set": message(timestamp="0001-01-01T00:00:00Z"),
+    "fetched_at never set": message(timestamp="0001-01-01T00:00:00Z", fetched_at="0001-01-01T00:00:00Z"),
     "fetched_at without zone": message(fetched_at="2026-03-02T12:00:00"),
     "timestamp far ahead": message(timestamp="9999-01-01T00:00:00Z", fetched_at="2026-03-02T12:00:00Z"),
     "raw response no uuid": message(raw_response_id="7"),
@@ -128,6 +134,36 @@ def test_no_bytes_at_all_end_in_any_other_error(value: bytes) -> None:
     (decoded,) = price_event.decode_batch([value])
 
     assert isinstance(decoded, PoisonMessage)
+
+
+_NUMBER = st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,20})?", fullmatch=True)
+
+
+@given(_NUMBER | _NUMBER.map('"{}"'.format))
+def test_no_number_at_all_ends_in_any_other_error(number: str) -> None:
+    (decoded,) = price_event.decode_batch([message().replace(b"231.5", number.encode())])
+
+    if isinstance(decoded, PricePoint):
+        assert decoded.price.adjusted() < 15
+
+
+def test_a_value_that_meets_a_defect_is_poison_and_those_around_it_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stumble(event: price_event.PriceEvent) -> PricePoint:
+        if event.symbol == "MSFT":
+            raise ZeroDivisionError("what nobody thought of")
+        return to_point(event)
+
+    to_point = price_event.to_point
+    monkeypatch.setattr(price_event, "to_point", stumble)
+
+    before, met, after = price_event.decode_batch([message(), message(symbol="MSFT"), message()])
+
+    assert isinstance(before, PricePoint)
+    assert isinstance(after, PricePoint)
+    assert isinstance(met, PoisonMessage)
+    assert "ZeroDivisionError" in str(met)
 
 
 @given(st.text(max_size=8) | st.sampled_from(["USD\n", "USD\r", "\tUSD", "\\N"]))

@@ -38,6 +38,9 @@ class Message:
         self.looked_at += 1
         return self._headers
 
+    def set_headers(self, value: list[tuple[str, bytes | None]], /) -> None:
+        self._headers = tuple(value)
+
     def topic(self) -> str | None:
         return None
 

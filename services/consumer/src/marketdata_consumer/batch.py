@@ -21,10 +21,12 @@ HEAVY_BYTES = 8 * 2**20
 
 _observed_at = attrgetter("observed_at")
 
-# An hour between the clocks of provider and poller, another between those of poller and broker.
-_FAR_AHEAD = 2 * MAX_AHEAD
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+# In milliseconds, as the broker's times, which a producer may set to any 64 bits: more than datetime and
+# timedelta hold. An hour is between the clocks of poller and broker, another between provider and poller.
+_AHEAD = MAX_AHEAD // _MILLISECOND
+_FAR_AHEAD = 2 * _AHEAD
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Gathering:
     @property
     def is_heavy(self) -> bool:
         """Whether the dead letters, which keep their bytes, are enough for one transaction."""
-        return sum(len(letter.value or b"") for letter in self._dead) > HEAVY_BYTES
+        return sum(letter.size for letter in self._dead) > HEAVY_BYTES
 
     def add(self, partition: int, messages: Sequence[Message]) -> None:
         """Take messages of one partition, in offset order, the first at or past its position."""
@@ -90,7 +92,9 @@ class Gathering:
         if move is None:
             start = self.positions[partition]
             move = self._moves[partition] = Move(start, start)
-            self._published[partition] = messages[0].timestamp()[1] / 1000
+            kind, milliseconds = messages[0].timestamp()
+            if kind != 0 and milliseconds >= 0:  # any other is no time that an age could be told from
+                self._published[partition] = milliseconds / 1000
         points = self._points.setdefault(partition, [])
         good = [point for point in decoded if type(point) is PricePoint]
         if len(good) != len(decoded):
@@ -131,24 +135,33 @@ def dated(
     """Return `decoded` with poison for each point that lies ahead of its message's own time.
 
     A foreign event may lack `fetched_at`, or have one as wrong as its timestamp; it would be the
-    latest price until that time comes. The broker's time stays with a message, so whoever reads it
-    again judges it the same.
+    latest price until that time comes, or outrank all later answers for its instant. The broker's time
+    stays with a message, so whoever reads it again judges it the same.
     """
-    newest = max((point.observed_at for point in decoded if type(point) is PricePoint), default=_EPOCH)
-    horizon = (newest - _FAR_AHEAD - _EPOCH) // _MILLISECOND
+    # A point is observed at most an hour after it is fetched, so this covers both of its times.
+    newest = max((point.fetched_at for point in decoded if type(point) is PricePoint), default=_EPOCH)
+    horizon = _milliseconds(newest) - _AHEAD
     if all(at >= horizon for _, at in (message.timestamp() for message in messages)):
         return decoded
     return [
-        PoisonMessage("timestamp is more than two hours after the message's own")
-        if type(point) is PricePoint and _lies_ahead(point, message)
+        PoisonMessage(f"{field} is more than two hours after the message's own time")
+        if type(point) is PricePoint and (field := _field_ahead(point, message))
         else point
         for message, point in zip(messages, decoded, strict=True)
     ]
 
 
-def _lies_ahead(point: PricePoint, message: Message) -> bool:
+def _field_ahead(point: PricePoint, message: Message) -> str | None:
     kind, milliseconds = message.timestamp()
-    return kind != 0 and point.observed_at - _EPOCH > milliseconds * _MILLISECOND + _FAR_AHEAD
+    if kind == 0:
+        return None
+    if _milliseconds(point.observed_at) > milliseconds + _FAR_AHEAD:
+        return "timestamp"
+    return "fetched_at" if _milliseconds(point.fetched_at) > milliseconds + _FAR_AHEAD else None
+
+
+def _milliseconds(at: datetime) -> int:
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def group(

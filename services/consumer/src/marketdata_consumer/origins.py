@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from marketdata.messages.topics import HEADER_TRACEPARENT
 from marketdata.telemetry.traces import MAX_LINKS, distinct
+from marketdata_consumer.headers import headers_of
 from marketdata_consumer.ports import Message
 
 LOOKED_AT = 64  # messages of one take of one partition; reading a message's headers costs 1 µs
@@ -33,7 +34,7 @@ class Origins:
 
 
 def _traceparent(message: Message) -> str | None:
-    for name, value in message.headers() or ():
+    for name, value in headers_of(message) or ():
         if name == HEADER_TRACEPARENT and value is not None:
             return value.decode("ascii", "replace")
     return None

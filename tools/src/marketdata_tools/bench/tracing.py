@@ -122,7 +122,9 @@ class _Message:
 
     def __init__(self, value: bytes) -> None:
         self._value = value
-        self._headers = [(HEADER_EVENT_ID, b"018f0000-0000-7000-8000-000000000000")]
+        self._headers: list[tuple[str, bytes | None]] = [
+            (HEADER_EVENT_ID, b"018f0000-0000-7000-8000-000000000000")
+        ]
 
     def topic(self) -> str | None:
         return "price-events"
@@ -141,6 +143,9 @@ class _Message:
 
     def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
         return self._headers
+
+    def set_headers(self, value: list[tuple[str, bytes | None]], /) -> None:
+        self._headers = value
 
     def timestamp(self) -> tuple[int, int]:
         return 1, 0

@@ -25,6 +25,12 @@ class DeadLetter:
     detail: str
 
     @property
+    def size(self) -> int:
+        """Bytes of key, value and headers: what it takes to hold it."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of the value: with the coordinates, what makes a letter the same letter."""
         return hashlib.sha256(self.value or b"").digest()

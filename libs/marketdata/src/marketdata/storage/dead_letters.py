@@ -6,7 +6,7 @@ and publishes those asked for again.
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,9 @@ from marketdata.storage.engine import transaction
 from marketdata.storage.storable import storable
 
 COLUMNS = 'id, event_id, topic, "partition", "offset", key, value, headers, reason, detail, created_at'
-_INSERTED_AT_ONCE = 100
+# A statement is built in memory and has each byte of a letter twice or more.
+_AT_ONCE = 100
+_BYTES_AT_ONCE = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,24 @@ class StoredLetter:
 
 def insert(cursor: Cursor, account: str, letters: Sequence[tuple[UUID, DeadLetter]]) -> None:
     """Keep `letters` under the ids given, in the caller's transaction; those kept already stay."""
-    # In pages, because a letter may be a megabyte and a statement is built in memory.
+    for page in _pages(letters):
+        _insert(cursor, account, page)
+
+
+def _pages(letters: Sequence[tuple[UUID, DeadLetter]]) -> Iterator[Sequence[tuple[UUID, DeadLetter]]]:
+    page: list[tuple[UUID, DeadLetter]] = []
+    size = 0
+    for each in letters:
+        if page and (len(page) == _AT_ONCE or size + each[1].size > _BYTES_AT_ONCE):
+            yield page
+            page, size = [], 0
+        page.append(each)
+        size += each[1].size
+    if page:
+        yield page
+
+
+def _insert(cursor: Cursor, account: str, letters: Sequence[tuple[UUID, DeadLetter]]) -> None:
     execute_values(
         cursor,
         """
@@ -62,7 +81,7 @@ def insert(cursor: Cursor, account: str, letters: Sequence[tuple[UUID, DeadLette
             for identifier, letter in letters
         ],
         template="(%s, %s::uuid, %s, %s, %s, %s, %s::bytea, %s::bytea, %s::jsonb, %s, %s, %s)",
-        page_size=_INSERTED_AT_ONCE,
+        page_size=len(letters),
     )
 
 
