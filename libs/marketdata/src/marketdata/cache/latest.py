@@ -21,12 +21,20 @@ from marketdata.settings import RedisSettings
 
 # Compared byte by byte through the position of the first difference: Lua's own `<` follows the
 # server's locale. The parts compared are of fixed width, digits and a-f with the same punctuation at
-# the same places, which every locale sorts alike.
+# the same places, which every locale sorts alike. A key that another program made a list, or the like,
+# is no latest price: SET overwrites whatever there is, and a script that ended there would leave the
+# series behind it unwritten, at each batch. Asking for the failure costs under 2 % of 500 series' time.
 _SCRIPT = """
 local ttl, length, written = ARGV[1], tonumber(ARGV[2]), 0
 for i, key in ipairs(KEYS) do
   local value = ARGV[2 + math.ceil(i / 2)]
-  local known = redis.call('GETRANGE', key, 0, length - 1)
+  local known = redis.pcall('GETRANGE', key, 0, length - 1)
+  if type(known) == 'table' then
+    if not string.find(known.err, 'WRONGTYPE', 1, true) then
+      return known
+    end
+    known = ''
+  end
   if known == '' or known <= string.sub(value, 1, length) then
     redis.call('SET', key, value, 'EX', ttl)
     written = written + 1
@@ -59,8 +67,8 @@ class RedisLatestPrices:
     def write(self, points: Sequence[PricePoint]) -> int:
         """Put each point unless a newer one is there; return how many keys were written.
 
-        One round trip for up to 500 points. Idempotent; writing the same again renews the TTL.
-        Raises CacheUnavailable within a few timeouts.
+        One round trip for up to 500 points. Idempotent; writing the same again renews the TTL. A key
+        that holds no string counts as missing. Raises CacheUnavailable within a few timeouts.
         """
         written = 0
         try:
