@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from marketdata.clock import SystemClock
 from marketdata.settings import KafkaSettings
@@ -119,6 +119,28 @@ def test_the_lag_in_seconds_is_the_age_of_the_first_unread_message(pipeline: Pip
 
     exporter.becomes("marketdata_lag_messages", 1, partition="0")
     eventually(lambda: 0 < (exporter.tells("marketdata_lag_longest_seconds") or 0) < 20, within=20)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("milliseconds", [-(2**62), -(10**14)])
+def test_beside_a_message_whose_time_cannot_be_the_lag_in_messages_and_of_others_is_told(
+    pipeline: Pipeline, milliseconds: int
+) -> None:
+    producer = Producer({"bootstrap.servers": pipeline.kafka.bootstrap})
+    producer.produce(pipeline.kafka.topic, b"{", partition=0, timestamp=milliseconds)
+    assert producer.flush(20) == 0
+    pipeline.publish(prices(3), partition=1)
+    exporter = Exporter(pipeline)
+
+    exporter.becomes(_SUM, 4)
+    eventually(lambda: exporter.tells("marketdata_lag_seconds", partition="1") is not None, within=20)
+
+    assert exporter.tells("marketdata_lag_messages", partition="0") == 1
+    assert exporter.tells("marketdata_lag_seconds", partition="0") is None
+    assert exporter.tells("marketdata_lag_longest_seconds") is None
+    line = exporter.process.says(r".*lag_partly_unknown.*").group()
+    assert '"partitions": [0]' in line
+    assert str(milliseconds) in line
 
 
 @pytest.mark.real_kafka

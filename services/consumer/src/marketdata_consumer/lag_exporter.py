@@ -2,7 +2,7 @@
 
 Promises: a lag that is not known is absent, with `marketdata_lag_up` at 0, and never shown as 0 or
 as what it was before. Autoscalers then leave the consumers as they are. Where positions are told and
-messages cannot be read, only the lag in seconds is absent.
+messages cannot be read, or have a time that cannot be, only the lag in seconds is absent.
 """
 
 import threading
@@ -60,7 +60,7 @@ class LagExporter:
         self._group_log.close()
 
     def turn(self) -> None:
-        """Ask once; raises nothing."""
+        """Ask once; whatever the brokers and the messages there tell, it raises nothing."""
         began = self._clock.monotonic()
         try:
             found = self._look()

@@ -99,8 +99,8 @@ class GroupLog(Protocol):
     def published_at(self, positions: Mapping[int, int]) -> tuple[Mapping[int, datetime], frozenset[str]]:
         """Return when the first message at or after each position was published.
 
-        Partitions that did not tell in time are left out; beside them is what the brokers said
-        against reading, perhaps once only.
+        Partitions that did not tell in time, or told a time that cannot be, are left out; beside them
+        is what is known of why, perhaps once only.
         """
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ wanted, joins nothing, commits nothing and makes no topic.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from marketdata.errors import StreamUnavailable
@@ -36,6 +36,8 @@ _CONFIG = {
     "fetch.wait.max.ms": 100,
     "log_level": 2,
 }
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,15 @@ class KafkaGroupLog:
     def published_at(self, positions: Mapping[int, int]) -> tuple[dict[int, datetime], frozenset[str]]:
         """Return when the broker got the first message at or after each position, one read from each.
 
-        Blocks for two seconds at most; partitions that did not answer by then are left out, and what
-        the brokers said against reading is returned beside them: each of it once for each client, as
-        librdkafka repeats nothing. Raises StreamUnavailable.
+        Blocks for two seconds at most. Partitions that did not answer by then are left out, and so are
+        those whose message has a time that cannot be. Beside them is why: what the brokers said against
+        reading, each of it once for each client, as librdkafka repeats nothing, and such times. Raises
+        StreamUnavailable.
         """
         if not positions:
             return {}, frozenset()
         _, consumer = self._clients()
-        found: dict[int, datetime] = {}
+        found: dict[int, datetime | None] = {}
         said: set[str] = set()
         deadline = time.monotonic() + _READING_SECONDS
         try:
@@ -109,14 +112,16 @@ class KafkaGroupLog:
                         continue
                     partition = message.partition()
                     if partition is not None and partition not in found:
-                        found[partition] = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+                        found[partition] = time_told(*message.timestamp())
+                        if found[partition] is None:
+                            said.add(f"the time of a message cannot be: {message.timestamp()[1]} ms")
                         # No more of it, and what was fetched is thrown away.
                         consumer.incremental_unassign([TopicPartition(self._settings.topic, partition)])
             finally:
                 consumer.unassign()
         except KafkaException as error:
             raise StreamUnavailable(f"the first unread messages cannot be read: {error}") from error
-        return found, frozenset(said)
+        return {partition: at for partition, at in found.items() if at is not None}, frozenset(said)
 
     def close(self) -> None:
         """Let go of the connections, so that the next question makes new ones; idempotent."""
@@ -134,6 +139,20 @@ class KafkaGroupLog:
             except KafkaException as error:
                 raise StreamUnavailable(f"no client can be made: {error}") from error
         return self._admin, self._consumer
+
+
+def time_told(kind: int, milliseconds: int) -> datetime | None:
+    """Return the time that a message carries, given its kind and Unix milliseconds; None where it is none.
+
+    Whoever writes a message may say any 64 bits. One from before 1970 is a defect of its writer: read as
+    an age, it would call for consumers that cannot help.
+    """
+    if kind == TIMESTAMP_NOT_AVAILABLE or milliseconds < 0:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[int, int]:
