@@ -2,7 +2,8 @@
 
 Two questions: is the topic still the same log (it may have been deleted and made again, or the
 broker be another), and where does each partition end. A slow broker delays the answers here and
-nothing else.
+nothing else. A defect is logged whole, and the next look is made all the same: whoever asks for the
+last answer sees it grow old, and the loop goes on storing prices meanwhile.
 """
 
 import threading
@@ -45,6 +46,7 @@ class LogWatch:
         self._clock = clock
         self._every = every_seconds
         self._stop = threading.Event()
+        self._trouble: str | None = None  # the defect logged last, until a look succeeds
         self.sight: LogSight | None = None
 
     def start(self) -> None:
@@ -65,11 +67,21 @@ class LogWatch:
         is_fresh = sight is not None and self._clock.monotonic() - sight.at < _FRESH_TURNS * self._every
         return sight if is_fresh else None
 
+    def look(self) -> None:
+        """Ask once, and keep the answer where one comes; raises nothing."""
+        began = self._clock.monotonic()
+        try:
+            account = self._directory.account(self._topic)
+            self.sight = LogSight(began, account, self._directory.ends(self._topic) if account else {})
+        except StreamUnavailable as error:
+            _log.debug("log_not_seen", error=str(error))
+        except Exception as error:  # noqa: BLE001 - without this thread no stall is seen, nor another log
+            if self._trouble != repr(error):
+                _log.exception("log_watch_failed")
+            self._trouble = repr(error)
+        else:
+            self._trouble = None
+
     def _run(self) -> None:
         while not self._clock.wait(self._every, self._stop):
-            began = self._clock.monotonic()
-            try:
-                account = self._directory.account(self._topic)
-                self.sight = LogSight(began, account, self._directory.ends(self._topic) if account else {})
-            except StreamUnavailable as error:
-                _log.debug("log_not_seen", error=str(error))
+            self.look()
