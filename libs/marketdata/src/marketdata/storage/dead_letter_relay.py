@@ -18,8 +18,10 @@ from marketdata.identifiers import time_of
 from marketdata.storage.dead_letters import COLUMNS, StoredLetter, stored_letter
 from marketdata.storage.engine import transaction
 
+_FIRST = UUID(int=0)  # before all ids
+
 _UNFORWARDED = sa.text(f"""
-    select {COLUMNS} from dead_letters where forwarded_at is null order by id limit :limit
+    select {COLUMNS} from dead_letters where forwarded_at is null and id > :after order by id limit :limit
     for update skip locked
 """)
 _REQUESTED = sa.text(f"""
@@ -27,7 +29,7 @@ _REQUESTED = sa.text(f"""
     order by id limit :limit for update skip locked
 """)
 _WAITING = sa.text("""
-    select exists (select from dead_letters where forwarded_at is null)
+    select exists (select from dead_letters where forwarded_at is null and id > :after)
       or exists (select from dead_letters where replay_requested_at is not null and replayed_at is null)
 """)
 _COUNTED_AT_MOST = 100_000
@@ -123,10 +125,13 @@ class PostgresDeadLetterRelay:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def has_waiting(self) -> bool:
-        """Tell whether any letter waits to go out; cheap enough to ask many times a second."""
+    def has_waiting(self, *, after: UUID = _FIRST) -> bool:
+        """Tell whether any letter waits to be replayed, or one with an id over `after` to be forwarded.
+
+        Cheap enough to ask many times a second.
+        """
         with transaction(self._engine) as connection:
-            return bool(connection.scalar(_WAITING))
+            return bool(connection.scalar(_WAITING, {"after": after}))
 
     def waiting(self) -> Waiting:
         """Count what waits; for people, and dearer than `has_waiting`."""
@@ -134,19 +139,19 @@ class PostgresDeadLetterRelay:
             return Waiting(*connection.execute(_COUNTS).one())
 
     @contextmanager
-    def unforwarded(self, limit: int) -> Iterator[DeadLetterBatch]:
-        """Yield the oldest letters that the dead-letter topic does not have; commit at the end."""
-        with self._claimed(_UNFORWARDED, limit) as batch:
+    def unforwarded(self, limit: int, *, after: UUID = _FIRST) -> Iterator[DeadLetterBatch]:
+        """Yield the first letters by id, over `after`, that their topic does not have; commit at the end."""
+        with self._claimed(_UNFORWARDED, limit=limit, after=after) as batch:
             yield batch
 
     @contextmanager
     def requested(self, limit: int) -> Iterator[DeadLetterBatch]:
         """Yield the oldest letters whose replay was asked for; commit at the end."""
-        with self._claimed(_REQUESTED, limit) as batch:
+        with self._claimed(_REQUESTED, limit=limit) as batch:
             yield batch
 
     @contextmanager
-    def _claimed(self, statement: sa.TextClause, limit: int) -> Iterator[DeadLetterBatch]:
+    def _claimed(self, statement: sa.TextClause, **values: object) -> Iterator[DeadLetterBatch]:
         with transaction(self._engine) as connection:
-            rows = connection.execute(statement, {"limit": limit})
+            rows = connection.execute(statement, values)
             yield DeadLetterBatch(connection, tuple(stored_letter(row) for row in rows))
