@@ -9,7 +9,6 @@ from uuid import UUID
 from marketdata.clock import SystemClock
 from marketdata.domain.publication import Coordinates
 from marketdata.steps import unobserved
-from marketdata.storage.dead_letter_relay import PostgresDeadLetterRelay
 from marketdata.storage.outbox import OutboxEvent, PostgresOutbox
 from marketdata.streaming.producer import Delivery, Outgoing, Undelivered
 from marketdata.telemetry.traces import MAX_LINKS, NO_TRACES, Kind, Span, Traces, Unrecorded
@@ -46,11 +45,6 @@ class Outbox:
         self.marked += [event_id for event_id, _ in sent]
 
 
-class NoLetters:
-    def has_waiting(self) -> bool:
-        return False
-
-
 class NoCounts:
     def published(self, delivered: int, undelivered: int, seconds: float) -> None: ...
 
@@ -71,7 +65,7 @@ class Broker:
     def publish(self, messages: Sequence[Outgoing], *, account: str) -> list[Delivery]:
         self.taken += messages
         return [
-            Undelivered("away", is_too_large=False)
+            Undelivered("away", is_refused=False)
             if self.refuses and message.key.endswith(self.refuses.encode())
             else Coordinates(account, 0, offset)
             for offset, message in enumerate(messages)
@@ -124,10 +118,8 @@ def relayed(events: Sequence[OutboxEvent], broker: Broker, traces: Traces) -> Ou
     outbox = Outbox(events)
     Relay(
         outbox=cast("PostgresOutbox", outbox),
-        letters=cast("PostgresDeadLetterRelay", NoLetters()),
         publisher=broker,
         topic="price-events",
-        dead_letter_topic="dead-letters",
         batch_size=1_000,
         clock=SystemClock(),
         measures=cast("RelayMeasures", NoCounts()),

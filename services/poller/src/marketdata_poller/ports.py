@@ -6,6 +6,7 @@ from typing import Protocol
 
 from marketdata.domain.answer import Answer, Parsed, RawResponse
 from marketdata.errors import MarketDataError
+from marketdata.streaming.producer import Delivery, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,24 @@ class ProviderFactory(Protocol):
 
         Raises Misconfigured naming the variable; opens no connection.
         """
+
+
+class EventPublisher(Protocol):
+    """A way to Kafka."""
+
+    def account(self, topic: str) -> str:
+        """Return the account of the topic's log, having heard from the broker just now.
+
+        May block for seconds. Raises StreamUnavailable.
+        """
+
+    def publish(self, messages: Sequence[Outgoing], *, account: str) -> list[Delivery]:
+        """Publish and return, in order, where each message is or why it is not there.
+
+        Blocks until every one is confirmed or given up, below the store's idle-transaction limit.
+        Coordinates prove that all in-sync replicas have the message; their lack proves nothing.
+        Not idempotent: what is given again is published again.
+        """
+
+    def close(self) -> None:
+        """Let go of the connections; idempotent."""

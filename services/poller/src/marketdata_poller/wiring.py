@@ -33,6 +33,7 @@ from marketdata_poller.absent import AbsentProvider
 from marketdata_poller.cycle import PollCycle
 from marketdata_poller.fetching import BoundedFetcher
 from marketdata_poller.gate import SharedGate
+from marketdata_poller.letters import LetterRelay
 from marketdata_poller.loop import Loop, Supervisor
 from marketdata_poller.maintenance import Maintenance
 from marketdata_poller.orphans import Orphans
@@ -117,7 +118,7 @@ class Poller:
 
     def _make_engine(self) -> sa.Engine:
         # Each loop of polling and its fetch may hold a connection at once, and so may the other loops.
-        threads = 2 * len(self._names) + len(ROLES) + 3
+        threads = 2 * len(self._names) + len(ROLES) + 4
         postgres = self._settings.postgres
         sized = postgres.model_copy(update={"pool_size": max(postgres.pool_size, threads)})
         return create_engine(sized, application="marketdata-poller")
@@ -165,18 +166,29 @@ class Poller:
         publisher = KafkaEventPublisher(config=kafka.client_config, clock=self._clock)
         relay = Relay(
             outbox=self._outbox,
-            letters=PostgresDeadLetterRelay(self._engine),
             publisher=publisher,
             topic=kafka.topic,
-            dead_letter_topic=kafka.dead_letter_topic,
             batch_size=self._settings.poller.relay_batch_size,
             clock=self._clock,
             measures=self._relay_measures,
             on_step=self._on_step,
             traces=self._traces,
         )
+        letters_publisher = KafkaEventPublisher(config=kafka.client_config, clock=self._clock)
+        letters = LetterRelay(
+            letters=PostgresDeadLetterRelay(self._engine),
+            publisher=letters_publisher,
+            topic=kafka.topic,
+            dead_letter_topic=kafka.dead_letter_topic,
+            clock=self._clock,
+            measures=self._relay_measures,
+            on_step=self._on_step,
+        )
         idle = self._settings.poller.relay_idle_seconds
-        return [Loop("relay", relay.turn, idle, at_end=publisher.close, wake=self._relay_wake)]
+        return [
+            Loop("relay", relay.turn, idle, at_end=publisher.close, wake=self._relay_wake),
+            Loop("letters", letters.turn, idle, at_end=letters_publisher.close),
+        ]
 
     def _sweep_loops(self) -> list[Loop]:
         sweep = Sweep(

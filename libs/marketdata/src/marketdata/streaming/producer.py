@@ -28,6 +28,13 @@ _PROBE_SECONDS = 3.0
 # and are published once more, which is harmless.
 _ACCOUNT_SECONDS = 5.0
 _MAX_MESSAGE_BYTES = 2_000_000  # a poison message of a broker's usual limit, with our headers
+# A limit is one of a batch of messages, and a batch with a message that a topic does not take, such as one
+# without a key where the topic is compacted, is refused whole.
+_REFUSALS = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+    KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001 - librdkafka's own codes begin with _
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,14 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Why a message was not confirmed; `is_too_large` will not change by trying again."""
+    """Why a message was not confirmed.
+
+    `is_refused`: for what it is, and in the company of those that it was given with; trying the same again
+    changes nothing.
+    """
 
     reason: str
-    is_too_large: bool = False
+    is_refused: bool = False
 
 
 Delivery = Coordinates | Undelivered
@@ -191,4 +202,4 @@ def _delivery(error: KafkaError | None, message: Message, account: str) -> Deliv
 
 
 def _failure(error: KafkaError) -> Undelivered:
-    return Undelivered(str(error.name()).lower(), error.code() == KafkaError.MSG_SIZE_TOO_LARGE)
+    return Undelivered(str(error.name()).lower(), error.code() in _REFUSALS)
