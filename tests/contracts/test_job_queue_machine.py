@@ -22,6 +22,7 @@ from marketdata.storage.job_book import PostgresJobBook
 from marketdata.storage.job_queue import PostgresJobQueue
 from marketdata.storage.ledger import PostgresLedger
 from marketdata.storage.outcomes import PostgresOutcomes, Recording
+from marketdata_poller.plan import shortest_intervals
 from support.builders import a_job, a_price, a_raw, a_seldom_interval, an_origin
 from support.servers import Database
 
@@ -61,7 +62,7 @@ class Model:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self.seldom = {provider: a_seldom_interval(provider) for provider in PROVIDERS}
+        self.seldom = {provider: _seldom_intervals(provider) for provider in PROVIDERS}
         self.execute(f"truncate {_TABLES} cascade")
         self.book = PostgresJobBook(self.engine)
         self.queues = {name: PostgresJobQueue(self.engine, owner=name, lease=HOUR) for name in POLLERS}
@@ -85,12 +86,11 @@ class Model:
         with self.engine.begin() as connection:
             return connection.execute(sa.text(statement), values)
 
-    def create(self, symbols: list[str], provider: str, from_kubernetes: bool) -> None:
+    def create(self, symbols: list[str], provider: str, from_kubernetes: bool, pace: int = 0) -> None:
         origin = an_origin() if from_kubernetes else None
         number = UUID(int=len(self.made) + 1)  # not random, so that a failure can be repeated
-        job = a_job(
-            *symbols, provider=provider, interval_seconds=self.seldom[provider], origin=origin, job_id=number
-        )
+        interval = self.seldom[provider][pace]
+        job = a_job(*symbols, provider=provider, interval_seconds=interval, origin=origin, job_id=number)
         if from_kubernetes:
             self.book.sync("demo", [job])
         else:
@@ -118,6 +118,18 @@ class Model:
             assert job.symbols == row.job.symbols
             row.token, row.lease_ended, row.extra = job.lease_token, False, False
             self.claims[poller][job.job_id] = job
+        asked = {symbol for job in claim.jobs for symbol in job.symbols}
+        assert shortest_intervals(claim.jobs, asked, claim.quicker) == {
+            symbol: self.shortest_interval(provider, symbol) for symbol in asked
+        }
+
+    def shortest_interval(self, provider: str, symbol: str) -> int:
+        """Return the shortest interval of the running jobs, due or not, that ask for `symbol`."""
+        return min(
+            row.job.interval_seconds
+            for row in self.rows.values()
+            if row.job.provider == provider and symbol in row.job.symbols and not row.suspended
+        )
 
     def crash(self, poller: str) -> None:
         self.claims[poller].clear()
@@ -242,7 +254,7 @@ class Model:
             row.suspended, row.is_due, row.extra = suspended, not suspended, False
             row.free()
 
-    def edit(self, which: int, symbols: list[str], provider: str) -> None:
+    def edit(self, which: int, symbols: list[str], provider: str, pace: int) -> None:
         job_id = self.made[which % len(self.made)]
         row = self.rows.get(job_id)
         if row is None or row.job.origin is None:
@@ -251,7 +263,7 @@ class Model:
         edited = a_job(
             *symbols,
             provider=provider,
-            interval_seconds=self.seldom[provider],
+            interval_seconds=self.seldom[provider][pace],
             origin=before.origin,
             job_id=before.job_id,
         )
@@ -300,7 +312,13 @@ class Model:
         return row.job.provider if row else PROVIDERS[0]
 
 
+def _seldom_intervals(provider: str) -> tuple[int, ...]:
+    longest = a_seldom_interval(provider)
+    return longest, a_seldom_interval(provider, below=longest)
+
+
 _WHICH = st.integers(0, 7)
+_PACE = st.integers(0, 1)
 _POLLER = st.sampled_from(POLLERS)
 _SYMBOLS = st.lists(st.sampled_from("ABCD"), min_size=1, max_size=3, unique=True)
 _ASKED = st.sampled_from(["ABCD", "ABCD", "ABCD", "A", "BC", ""]).map(set)
@@ -335,11 +353,17 @@ _DEEDS = st.one_of(
     _deed("renew", poller=_POLLER),
     _deed("crash", poller=_POLLER),
     _deed("release", poller=_POLLER),
-    _deed("create", symbols=_SYMBOLS, provider=st.sampled_from(PROVIDERS), from_kubernetes=st.booleans()),
+    _deed(
+        "create",
+        symbols=_SYMBOLS,
+        provider=st.sampled_from(PROVIDERS),
+        from_kubernetes=st.booleans(),
+        pace=_PACE,
+    ),
     _deed("poll_now", which=_WHICH),
     _deed("poll_now", which=_WHICH),
     _deed("suspend_or_resume", which=_WHICH, suspended=st.booleans()),
-    _deed("edit", which=_WHICH, symbols=_SYMBOLS, provider=st.sampled_from(PROVIDERS)),
+    _deed("edit", which=_WHICH, symbols=_SYMBOLS, provider=st.sampled_from(PROVIDERS), pace=_PACE),
     _deed("delete", which=_WHICH),
 )
 

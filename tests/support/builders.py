@@ -70,7 +70,7 @@ def a_job(
     )
 
 
-def a_seldom_interval(provider: str) -> int:
+def a_seldom_interval(provider: str, *, below: int = 86_401) -> int:
     """Return an interval in seconds for a job that is polled once, at its start, and not for an hour after.
 
     Due times lie on a grid of the clock: with an interval written down, one may come while a test runs.
@@ -78,7 +78,7 @@ def a_seldom_interval(provider: str) -> int:
     now = SystemClock().now()
     return next(
         seconds
-        for seconds in range(86_400, 0, -1)
+        for seconds in range(below - 1, 0, -1)
         if next_tick(now, provider=provider, interval_seconds=seconds) - now > timedelta(hours=1)
     )
 

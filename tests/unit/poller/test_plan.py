@@ -85,8 +85,15 @@ def test_an_event_carries_the_shortest_interval_at_which_its_symbol_is_asked_for
     slow = DueJob(uuid4(), at(0), uuid4(), 300, ("A", "B"))
     quick = DueJob(uuid4(), at(0), uuid4(), 5, ("B", "C"))
 
-    assert shortest_intervals([slow, quick], ["A", "B"]) == {"A": 300, "B": 5}
+    assert shortest_intervals([slow, quick], ["A", "B"], {}) == {"A": 300, "B": 5}
     assert concerned([slow, quick], ["C"]) == [quick]
+
+
+def test_a_job_that_is_not_due_now_counts_for_the_interval_too():
+    slow = DueJob(uuid4(), at(0), uuid4(), 86_400, ("A", "B", "C"))
+    others = {"A": 5, "B": 90_000, "D": 1}
+
+    assert shortest_intervals([slow], ["A", "B", "C"], others) == {"A": 5, "B": 86_400, "C": 86_400}
 
 
 def test_an_answer_asked_for_before_the_tick_serves_nobody():

@@ -75,6 +75,7 @@ class PollCycle:
         self._on_step = on_step
         self._jobs: dict[UUID, DueJob] = {}
         self._known: dict[str, SymbolOutcome] = {}
+        self._quicker: dict[str, int] = {}
         self._database_time: tuple[datetime, float] | None = None
         self._renewed_at = 0.0
 
@@ -107,6 +108,7 @@ class PollCycle:
         """Drop the working set after a defect; its leases end by themselves."""
         self._jobs.clear()
         self._known.clear()
+        self._quicker.clear()
 
     def _claim(self) -> None:
         room = MAX_JOBS_PER_CLAIM - len(self._jobs)
@@ -118,11 +120,16 @@ class PollCycle:
             return
         if not self._jobs:
             self._known.clear()
+            self._quicker.clear()
             self._renewed_at = self._clock.monotonic()
         for symbol, known in claim.known.items():
             mine = self._known.get(symbol)
             if mine is None or mine.asked_at < known.asked_at:
                 self._known[symbol] = known
+        # A backlog may keep the set from ever being empty: what no job says any more is forgotten.
+        for symbol in {symbol for job in claim.jobs for symbol in job.symbols}:
+            self._quicker.pop(symbol, None)
+        self._quicker.update(claim.quicker)
         self._jobs.update((job.job_id, job) for job in claim.jobs)
         self._measures.claimed(self._provider, claim.jobs, claim.claimed_at)
         self._on_step(PollerStep.CLAIMED)
@@ -150,7 +157,7 @@ class PollCycle:
             provider=self._provider,
             symbols=symbols,
             asked_at=asked_at,
-            intervals=shortest_intervals(waiting, symbols),
+            intervals=shortest_intervals(waiting, symbols, self._quicker),
             traceparent=span.traceparent,
         )
         self._measures.fetched(self._provider, took, reading.observations)

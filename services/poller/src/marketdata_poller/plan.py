@@ -46,14 +46,19 @@ def concerned(jobs: Iterable[DueJob], symbols: Iterable[str]) -> list[DueJob]:
     return [job for job in jobs if not asked.isdisjoint(job.symbols)]
 
 
-def shortest_intervals(jobs: Sequence[DueJob], symbols: Iterable[str]) -> dict[str, int]:
-    """Return for each symbol the shortest interval, in seconds, at which a job asks for it."""
+def shortest_intervals(
+    jobs: Sequence[DueJob], symbols: Iterable[str], quicker: Mapping[str, int]
+) -> dict[str, int]:
+    """Return for each symbol the shortest interval, in seconds, at which a job asks for it.
+
+    `quicker` holds what is known of jobs that are not due, by symbol; it counts for those of `jobs`.
+    """
     wanted = frozenset(symbols)
     shortest: dict[str, int] = {}
     for job in jobs:
-        for symbol in job.symbols:
-            if symbol in wanted:
-                shortest[symbol] = min(job.interval_seconds, shortest.get(symbol, job.interval_seconds))
+        for symbol in wanted.intersection(job.symbols):
+            interval = min(job.interval_seconds, quicker.get(symbol, job.interval_seconds))
+            shortest[symbol] = min(interval, shortest.get(symbol, interval))
     return shortest
 
 

@@ -42,6 +42,17 @@ _STATES = sa.text("""
     where provider = :provider and symbol = any(:symbols)
 """)
 
+# One pass over the jobs that can shorten anything, which are none where all are as quick as those
+# claimed. A look for each symbol in the index of symbols would read what was added to that and not
+# yet sorted in as often: a second for 50 symbols after 10,000 jobs were made.
+QUICKER = sa.text("""
+    select asked.symbol, min(job.interval_seconds)
+    from polling_jobs as job cross join unnest(job.symbols) as asked (symbol)
+    where job.provider = :provider and not job.suspended and job.interval_seconds < :longest
+      and asked.symbol = any(:symbols)
+    group by asked.symbol
+""")
+
 _NEXT_DUE = sa.text("""
     select name.provider, extract(epoch from first.due_at - now())::float8
     from unnest(cast(:providers as text[])) as name (provider)
@@ -94,11 +105,15 @@ _ORPHANED = sa.text("""
 class Claim:
     """What one claim took, and the database's time when it did.
 
-    `known` holds what is known about the jobs' symbols from earlier requests.
+    `known` holds what is known about the jobs' symbols from earlier requests. `quicker` holds the
+    shortest interval, in seconds, at which the provider's running jobs, due or not, ask for one of
+    them, where that is shorter than the longest of `jobs`. A job that is suspended or deleted later
+    counts until the next claim.
     """
 
     jobs: tuple[DueJob, ...]
     known: dict[str, SymbolOutcome]
+    quicker: dict[str, int]
     claimed_at: datetime
 
 
@@ -154,7 +169,17 @@ class PostgresJobQueue:
             symbols = sorted({symbol for job in jobs for symbol in job.symbols})
             states = connection.execute(_STATES, {"provider": provider, "symbols": symbols})
             known = {symbol: _outcome(*state) for symbol, *state in states}
-        return Claim(jobs, known, claimed_at)
+            quicker = self._quicker(connection, provider, jobs, symbols)
+        return Claim(jobs, known, quicker, claimed_at)
+
+    def _quicker(
+        self, connection: sa.Connection, provider: str, jobs: Sequence[DueJob], symbols: Sequence[str]
+    ) -> dict[str, int]:
+        longest = max((job.interval_seconds for job in jobs), default=0)
+        if longest <= 1:  # none is shorter
+            return {}
+        wanted = {"provider": provider, "symbols": symbols, "longest": longest}
+        return {row[0]: row[1] for row in connection.execute(QUICKER, wanted)}
 
     def renew(self, jobs: Sequence[DueJob]) -> set[UUID]:
         """Extend the leases of `jobs`; return the ids of those still held."""

@@ -31,6 +31,7 @@ create table polling_jobs (
 create unique index polling_jobs_by_object on polling_jobs (release, k8s_uid) where origin = 'kubernetes';
 create index polling_jobs_by_age on polling_jobs (created_at, job_id);
 create index polling_jobs_by_symbol on polling_jobs using gin (symbols);
+create index polling_jobs_by_interval on polling_jobs (provider, interval_seconds) where not suspended;
 
 -- Narrow and hot: one row per job that is not suspended. due_at is the earlier of the next tick on
 -- the grid and an extra tick (the first one, or poll-now).
