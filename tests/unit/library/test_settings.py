@@ -89,6 +89,120 @@ def test_a_url_may_name_several_hosts_and_no_port() -> None:
         assert postgres(DATABASE_URL=url).dsn() == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///name?host=/run/postgresql",
+        "postgresql://u:p@/name?host=/run/postgresql",
+        "postgresql://:5433/name?host=%2Frun%2Fpostgresql",
+        "postgresql://%2Frun%2Fpostgresql/name",
+        "postgresql:///name?hostaddr=127.0.0.1",
+        "postgresql:///name?service=prices",
+    ],
+)
+def test_a_url_may_name_a_socket_or_leave_its_host_to_a_parameter(url: str) -> None:
+    assert postgres(DATABASE_URL=url).dsn() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("postgresql://:5432/x", "its host is missing"),
+        ("postgresql:///x", "its host is missing"),
+        ("postgresql:///x?host=", "its host is missing"),
+        ("postgresql://u:hunter2@/x", "its host is missing"),
+        ("postgresql://u:hunter2@:5432/x", "its host is missing"),
+        ("postgresql://db:5432,/x", "its host is missing"),
+        ("postgresql://a b:5432/x", "its host is malformed"),
+        ("postgresql://::1/x", "its host is malformed"),
+        ("postgresql://db:0/x", "its port is not a number from 1 to 65535"),
+        (f"postgresql://db:{'9' * 5000}/x", "its port is not a number from 1 to 65535"),
+    ],
+)
+def test_a_database_s_address_that_leads_nowhere_is_told_with_its_fault(url: str, fault: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        postgres(DATABASE_URL=url)
+
+    form = "DATABASE_URL is not of the form postgresql://USER:PASSWORD@HOST:PORT/NAME"
+    assert str(caught.value) == f"{form}: {fault}"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://cache", "redis://:p@[::1]:6379/0", "rediss://cache:6380/1", "unix:///run/cache.sock"]
+)
+def test_a_cache_s_address_names_a_host_or_a_socket(url: str) -> None:
+    assert redis(REDIS_URL=url).location() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("redis://", ": its host is missing"),
+        ("redis://:6379/0", ": its host is missing"),
+        ("redis:///0", ": its host is missing"),
+        ("redis://:hunter2@/0", ": its host is missing"),
+        ("redis://one:6379,two:6379/0", ": it names several hosts"),
+        ("redis://a b:6379/0", ": its host is malformed"),
+        ("redis://cache:0/0", ": its port is not a number from 1 to 65535"),
+        ("unix://", ": its socket is missing"),
+    ],
+)
+def test_a_cache_s_address_that_leads_nowhere_is_told_with_its_fault(url: str, fault: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        redis(REDIS_URL=url)
+
+    assert str(caught.value) == f"REDIS_URL is not of the form redis://HOST:PORT/0{fault}"
+
+
+@pytest.mark.parametrize(
+    "servers", ["b:1", "one:9092,two:9092", "one:9092, two:9092", "[::1]:9092,b_c.d-e:65535"]
+)
+def test_brokers_are_hosts_with_ports(servers: str) -> None:
+    assert kafka(KAFKA_BOOTSTRAP_SERVERS=servers).bootstrap_servers == servers
+
+
+@pytest.mark.parametrize(
+    ("servers", "fault"),
+    [
+        ("x:99999", "has 'x:99999', whose port is not a number from 1 to 65535"),
+        ("kafka:0", "has 'kafka:0', whose port is not a number from 1 to 65535"),
+        ("kafka:9092999", "has 'kafka:9092999', whose port is not a number from 1 to 65535"),
+        ("b:1,c:x", "has 'c:x', whose port is not a number from 1 to 65535"),
+        ("b:٣", "has 'b:٣', whose port is not a number from 1 to 65535"),
+        ("broker", "has 'broker', which is not HOST:PORT"),
+        ("broker:", "has 'broker:', which is not HOST:PORT"),
+        (":9092", "has ':9092', which is not HOST:PORT"),
+        ("http://x:1", "has 'http://x:1', which is not HOST:PORT"),
+        ("a b:9092", "has 'a b:9092', which is not HOST:PORT"),
+        ("::1:9092", "has '::1:9092', which is not HOST:PORT; an IPv6 address stands in brackets"),
+        ("[x]:9092", "has '[x]:9092', which is not HOST:PORT"),
+        ("x:1,", "has a comma without an address beside it; leave that comma out"),
+        (",x:1", "has a comma without an address beside it; leave that comma out"),
+        ("x:1,,y:1", "has a comma without an address beside it; leave that comma out"),
+        (" , ", "is not set; give HOST:PORT[,HOST:PORT…]"),
+    ],
+)
+def test_brokers_that_nobody_could_reach_are_named(servers: str, fault: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        kafka(KAFKA_BOOTSTRAP_SERVERS=servers)
+
+    assert str(caught.value) == f"KAFKA_BOOTSTRAP_SERVERS {fault}"
+
+
+def test_a_password_among_the_brokers_is_not_repeated() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        kafka(KAFKA_BOOTSTRAP_SERVERS="SASL_SSL://me:hunter2@x:1")
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_empty_host_counts_as_none() -> None:
+    with pytest.raises(Misconfigured, match="DATABASE_URL is not set"):
+        postgres(DB_HOST="")
+    with pytest.raises(Misconfigured, match="REDIS_URL is not set"):
+        redis(REDIS_HOST="")
+
+
 def test_a_secret_never_shows() -> None:
     made = postgres(DATABASE_URL=URL), redis(REDIS_URL="redis://:secret@cache/0")
 

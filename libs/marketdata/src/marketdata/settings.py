@@ -13,35 +13,22 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from marketdata import redis_parameters, secret_files
+from marketdata import addresses, redis_parameters, secret_files
 from marketdata.errors import CacheUnavailable, Misconfigured, StoreUnavailable, StreamUnavailable
 from marketdata.messages import topics
 
 PREFIX = "MARKETDATA_"
+_PLACES_BY_PARAMETER = {"host", "hostaddr", "service"}  # libpq's, where no host stands in the address
 _config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
 def _env(name: str, *more: str) -> Any:
     return AliasChoices(name, *more)
-
-
-def _parts(url: str, form: str) -> SplitResult:
-    """Return the parts of `url`; raises ValueError, which repeats no secret, for a bad host or port."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(f"{form}: its host is malformed") from None
-    # libpq takes several hosts, and leaves the rest of a port that is none to the name service.
-    for host in parts.netloc.rpartition("@")[2].split(","):
-        port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
-        if port and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
-            raise ValueError(f"{form}: its port is not a number from 1 to 65535")
-    return parts
 
 
 class PostgresSettings(BaseSettings):
@@ -98,16 +85,18 @@ class PostgresSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _address(self) -> Self:
-        if self.url is None and self.host is None:
+        if self.url is None and not self.host:
             raise ValueError(
                 "DATABASE_URL is not set; give postgresql://USER:PASSWORD@HOST:PORT/NAME, "
                 "or DB_HOST, DB_NAME, DB_USER and DB_PASSWORD"
             )
         if self.url is not None:
             form = "DATABASE_URL is not of the form postgresql://USER:PASSWORD@HOST:PORT/NAME"
-            parts = _parts(self.url.get_secret_value(), form)
+            parts = addresses.url(self.url.get_secret_value(), form)
             if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
                 raise ValueError(form)
+            if parse_qs(parts.query).keys().isdisjoint(_PLACES_BY_PARAMETER):
+                addresses.require_hosts(parts, form)
         secret_files.check_readable(self.password_file, "DB_PASSWORD_FILE")
         secret_files.check_readable(self.ca_file, "DB_CA_FILE")
         return self
@@ -175,13 +164,19 @@ class RedisSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _address(self) -> Self:
-        if self.url is None and self.host is None:
+        if self.url is None and not self.host:
             raise ValueError("REDIS_URL is not set; give redis://HOST:PORT/0, or REDIS_HOST")
         if self.url is not None:
             form = "REDIS_URL is not of the form redis://HOST:PORT/0"
-            parts = _parts(self.url.get_secret_value(), form)
+            parts = addresses.url(self.url.get_secret_value(), form)
             if parts.scheme not in {"redis", "rediss", "unix"}:
                 raise ValueError(form)
+            if parts.scheme == "unix" and not parts.path.strip("/"):
+                raise ValueError(f"{form}: its socket is missing")
+            if parts.scheme != "unix":
+                addresses.require_hosts(parts, form)
+                if len(addresses.places(parts)) > 1:
+                    raise ValueError(f"{form}: it names several hosts")
             # redis-py takes database 0 for a path that is no number, such as the rest of a password.
             if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*/?", parts.path):
                 raise ValueError(f"{form}: its database is not a number")
@@ -265,13 +260,7 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _address(self) -> Self:
-        servers = [server.strip() for server in self.bootstrap_servers.split(",") if server.strip()]
-        if not servers:
-            raise ValueError("KAFKA_BOOTSTRAP_SERVERS is not set; give HOST:PORT[,HOST:PORT…]")
-        for server in servers:
-            host, colon, port = server.rpartition(":")
-            if not (host and colon and port.isdecimal()):
-                raise ValueError(f"KAFKA_BOOTSTRAP_SERVERS has {server!r}, which is not HOST:PORT")
+        addresses.require_servers(self.bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
         secret_files.check_readable(self.sasl_password_file, "KAFKA_SASL_PASSWORD_FILE")
         secret_files.check_readable(self.ca_file, "KAFKA_CA_FILE")
         return self
