@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from marketdata_tools.embedded.broker import EmbeddedBroker
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
@@ -66,9 +66,7 @@ def start(settings: RunSettings, crew: Crew, *, on_spawn: OnSpawn) -> Addresses:
 
 
 def shown(address: str) -> str:
-    """Return an address without user name and password."""
+    """Return an address without user name, password and parameters; a socket by its folder."""
     parts = urlsplit(address)
-    if not parts.hostname:
-        return address
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.hostname}{port}{parts.path}"
+    places = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", [""])[0]
+    return f"{places}{parts.path}"
