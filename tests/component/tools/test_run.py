@@ -315,6 +315,16 @@ def test_a_malformed_setting_is_told_in_one_line(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/sys/nowhere", "/dev/null"])
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(processes: Processes, folder: str) -> None:
+    process = processes.start("marketdata_tools.run", env={"DATA_DIR": folder})
+
+    assert process.wait(STARTING) == 1
+    (line,) = process.output().splitlines()
+    assert line.startswith(f"folder {folder} cannot be used: ")
+    assert line.endswith("; choose another with DATA_DIR=")
+
+
 def test_one_folder_has_one_launcher_at_a_time(launcher: Launcher) -> None:
     first = launcher.start()
     first.process.says("PostgreSQL ")

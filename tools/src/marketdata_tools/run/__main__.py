@@ -11,7 +11,8 @@ from rich.console import Console
 
 from marketdata.errors import InvalidInput, MarketDataError, Misconfigured
 from marketdata_tools.run import settings
-from marketdata_tools.run.launcher import CannotRun, Launcher
+from marketdata_tools.run.folder import CannotRun
+from marketdata_tools.run.launcher import Launcher
 from marketdata_tools.run.stopping import Stopping
 
 

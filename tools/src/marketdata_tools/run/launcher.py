@@ -17,11 +17,11 @@ from time import monotonic
 from rich.console import Console
 
 from marketdata.domain.job import PollingJob
-from marketdata_tools.embedded.lock import FolderLock
 from marketdata_tools.embedded.process import LOOPBACK, Child, free_port
-from marketdata_tools.run import plain, roster, samples, servers, services
+from marketdata_tools.run import folder, plain, roster, samples, servers, services
 from marketdata_tools.run.crew import Crew, Fallen
 from marketdata_tools.run.feed import ApiFeed
+from marketdata_tools.run.folder import CannotRun
 from marketdata_tools.run.jobs import prepare
 from marketdata_tools.run.readings import Reading
 from marketdata_tools.run.screen import LiveTable, PlainLines, Screen, can_be_live, shown_path
@@ -35,10 +35,6 @@ _PATIENCE_SECONDS = 10.0  # within which the first price is promised
 _SAMPLES = REPOSITORY / "k8s" / "samples"
 _YAHOO = "yahoo stand-in"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - a person may say so; it can be bound, not connected to
-
-
-class CannotRun(Exception):
-    """Something outside this program is in the way; the message is one sentence for the user."""
 
 
 class Launcher:
@@ -64,11 +60,11 @@ class Launcher:
     def run(self) -> int:
         """Return 0 when it was asked to end, 1 when a part ended on its own.
 
-        Raises CannotRun before anything is started, RuntimeError for a server that does not start,
-        MarketDataError for a document or a database that cannot be used.
+        Raises CannotRun before anything is started, RuntimeError for a server that
+        does not start, MarketDataError for a document or a database that cannot be used.
         """
         jobs = self._read_jobs()
-        self._settings.logs.mkdir(parents=True, exist_ok=True)
+        folder.make(self._settings.data_dir, logs=self._settings.logs)
         with ExitStack() as stack:
             self._take_folder(stack)
             self._refuse_taken_port()
@@ -95,12 +91,7 @@ class Launcher:
         return f"http://{LOOPBACK if self._host == _EVERYWHERE else self._host}:{self._settings.port}"
 
     def _take_folder(self, stack: ExitStack) -> None:
-        lock = FolderLock(self._settings.data_dir / "lock")
-        if not lock.take():
-            folder = shown_path(self._settings.data_dir)
-            message = f"another `make run` uses {folder}; end it, or give another DATA_DIR"
-            raise CannotRun(message)
-        stack.callback(lock.release)
+        stack.callback(folder.lock(self._settings.data_dir).release)
 
     def _refuse_taken_port(self) -> None:
         roster.end_leftovers(self._settings.data_dir)  # one of them may hold the port
@@ -151,14 +142,7 @@ class Launcher:
         return self._watch(crew)
 
     def _start_services(self, crew: Crew, addresses: Mapping[str, str]) -> None:
-        own = {
-            **addresses,
-            "MARKETDATA_API_HOST": self._host,
-            "MARKETDATA_API_PORT": str(self._settings.port),
-            "MARKETDATA_METRICS_HOST": LOOPBACK,
-            "MARKETDATA_DEFAULT_PROVIDER": self._default_provider,
-            "MARKETDATA_YFINANCE_CACHE_DIR": str(self._settings.data_dir / "yfinance"),
-        }
+        own = {**addresses, **self._wishes()}
         if self._settings.yahoo_standin:
             port = free_port()
             crew.start_service(
@@ -173,6 +157,15 @@ class Launcher:
             environ = {"MARKETDATA_METRICS_PORT": metrics, **environments[service.name]}
             crew.start_service(service.name, service.module, environ=environ)
             self._tell(service.name, f"metrics at {LOOPBACK}:{environ['MARKETDATA_METRICS_PORT']}/metrics")
+
+    def _wishes(self) -> dict[str, str]:
+        return {
+            "MARKETDATA_API_HOST": self._host,
+            "MARKETDATA_API_PORT": str(self._settings.port),
+            "MARKETDATA_METRICS_HOST": LOOPBACK,
+            "MARKETDATA_DEFAULT_PROVIDER": self._default_provider,
+            "MARKETDATA_YFINANCE_CACHE_DIR": str(self._settings.data_dir / "yfinance"),
+        }
 
     def _watch(self, crew: Crew) -> int:
         feed = ApiFeed(LOOPBACK if self._host == _EVERYWHERE else self._host, self._settings.port)
@@ -237,8 +230,8 @@ class Launcher:
         started_at = monotonic()
         self._say("ending; again Ctrl-C hurries")
         crew.end()
-        folder = shown_path(self._settings.data_dir)
-        self._say(f"ended in {monotonic() - started_at:.1f} s; the data stays in {folder}")
+        stays = shown_path(self._settings.data_dir)
+        self._say(f"ended in {monotonic() - started_at:.1f} s; the data stays in {stays}")
 
     def _tell(self, name: str, words: str) -> None:
         self._say(f"  {name:<14} {words}")
