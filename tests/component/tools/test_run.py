@@ -303,6 +303,22 @@ def test_a_taken_port_is_told_in_one_line_before_anything_starts(launcher: Launc
         ({"PORT": "http"}, "PORT is 'http'; give a number from 1 to 65535\n"),
         ({"YAHOO": "real"}, "YAHOO is 'real'; the one value it takes is standin\n"),
         ({"REDIS_URL": "cache"}, "REDIS_URL is not of the form redis://HOST:PORT/0\n"),
+        (
+            {"KAFKA_BOOTSTRAP_SERVERS": "x:99999"},
+            "KAFKA_BOOTSTRAP_SERVERS has 'x:99999', whose port is not a number from 1 to 65535\n",
+        ),
+        (
+            {"MARKETDATA_SEDE": "7"},
+            "MARKETDATA_SEDE is not a setting of this process; see docs/reference/settings.md\n",
+        ),
+        (
+            {"MARKETDATA_SYNTHETIC_SEDE": "7"},
+            "MARKETDATA_SYNTHETIC_SEDE is not a setting of this process; see docs/reference/settings.md\n",
+        ),
+        (
+            {"MARKETDATA_CONSUMER_BATCH_SIZE": "0"},
+            "MARKETDATA_CONSUMER_BATCH_SIZE: Input should be greater than or equal to 1\n",
+        ),
     ],
 )
 def test_a_malformed_setting_is_told_in_one_line(
@@ -340,11 +356,9 @@ def test_one_folder_has_one_launcher_at_a_time(launcher: Launcher) -> None:
     assert first.process.wait(ENDING) == 0
 
 
-def test_a_setting_that_no_process_knows_ends_the_run_with_the_sentence_of_the_process_that_refuses_it(
-    launcher: Launcher,
-) -> None:
-    launch = launcher.start(MARKETDATA_SEDE="7")
+def test_what_a_process_alone_can_know_is_wrong_ends_the_run_with_its_sentence(launcher: Launcher) -> None:
+    launch = launcher.start(MARKETDATA_POLLER_PROVIDERS="nosuch")
 
     assert launch.process.wait(STARTING) == 1
     assert "poller ended with exit status 2" in launch.process.output()
-    assert "MARKETDATA_SEDE is not a setting" in launch.process.output()
+    assert "MARKETDATA_POLLER_PROVIDERS: nosuch is not installed" in launch.process.output()

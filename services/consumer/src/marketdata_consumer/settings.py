@@ -1,5 +1,7 @@
 """The settings of the consumer and of the lag exporter beside it."""
 
+from collections.abc import Mapping
+
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -82,11 +84,17 @@ def load_exporter() -> tuple[ProcessSettings, KafkaSettings, LagSettings]:
     return process, kafka, lag
 
 
-def load() -> tuple[
-    ProcessSettings, PostgresSettings, RedisSettings, KafkaSettings, ConsumerSettings, TraceSettings
-]:
-    """Read the environment; raises Misconfigured with one sentence."""
+def load(
+    environ: Mapping[str, str] | None = None,
+) -> tuple[ProcessSettings, PostgresSettings, RedisSettings, KafkaSettings, ConsumerSettings, TraceSettings]:
+    """Read `environ`, the process's own by default; raises Misconfigured with one sentence."""
     process, postgres, redis, kafka, consumer, traces = read(
-        ProcessSettings, PostgresSettings, RedisSettings, KafkaSettings, ConsumerSettings, TraceSettings
+        ProcessSettings,
+        PostgresSettings,
+        RedisSettings,
+        KafkaSettings,
+        ConsumerSettings,
+        TraceSettings,
+        environ=environ,
     )
     return process, postgres, redis, kafka, consumer, traces

@@ -60,10 +60,11 @@ class Launcher:
     def run(self) -> int:
         """Return 0 when it was asked to end, 1 when a part ended on its own.
 
-        Raises CannotRun before anything is started, RuntimeError for a server that
+        Raises CannotRun or Misconfigured before anything is started, RuntimeError for a server that
         does not start, MarketDataError for a document or a database that cannot be used.
         """
         jobs = self._read_jobs()
+        self._refuse_what_a_service_would()
         folder.make(self._settings.data_dir, logs=self._settings.logs)
         with ExitStack() as stack:
             self._take_folder(stack)
@@ -92,6 +93,10 @@ class Launcher:
 
     def _take_folder(self, stack: ExitStack) -> None:
         stack.callback(folder.lock(self._settings.data_dir).release)
+
+    def _refuse_what_a_service_would(self) -> None:
+        own = {**servers.to_be(self._settings).variables(), **self._wishes()}
+        services.check(services.environments(services.SERVICES, outer=self._environ, own=own))
 
     def _refuse_taken_port(self) -> None:
         roster.end_leftovers(self._settings.data_dir)  # one of them may hold the port

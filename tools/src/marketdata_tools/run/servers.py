@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from marketdata_tools.embedded.broker import EmbeddedBroker
 from marketdata_tools.embedded.postgres import EmbeddedPostgres
-from marketdata_tools.embedded.process import OnSpawn
+from marketdata_tools.embedded.process import LOOPBACK, OnSpawn
 from marketdata_tools.embedded.redis import EmbeddedRedis
 from marketdata_tools.run.crew import Crew
 from marketdata_tools.run.settings import RunSettings
@@ -62,6 +62,15 @@ def start(settings: RunSettings, crew: Crew, *, on_spawn: OnSpawn) -> Addresses:
         database_url=settings.database_url or postgres.url(_DATABASE),
         redis_url=settings.redis_url or redis.url(),
         kafka_bootstrap_servers=settings.kafka_bootstrap_servers or broker.bootstrap,
+    )
+
+
+def to_be(settings: RunSettings) -> Addresses:
+    """Return addresses of the right form before anything is started: those given, and nobody's else."""
+    return Addresses(
+        database_url=settings.database_url or f"postgresql://{LOOPBACK}:1/{_DATABASE}",
+        redis_url=settings.redis_url or f"redis://{LOOPBACK}:1/0",
+        kafka_bootstrap_servers=settings.kafka_bootstrap_servers or f"{LOOPBACK}:1",
     )
 
 

@@ -18,6 +18,11 @@ from marketdata.settings import (
     RedisSettings,
     variable_names,
 )
+from marketdata_api import settings as api
+from marketdata_consumer import settings as consumer
+from marketdata_poller import settings as poller
+from marketdata_poller.providers import settings as providers
+from marketdata_poller.providers.registry import InstalledProviders
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,17 @@ def known_variables(service: Service) -> frozenset[str]:
         if issubclass(member, BaseSettings)
     }
     return frozenset(name for group in groups for name in variable_names(group))
+
+
+def check(environments: Mapping[str, Mapping[str, str]]) -> None:
+    """Read each service's settings as it will; raises Misconfigured with the sentence it would end with.
+
+    What only a running service can know is left to it, such as which providers can be loaded.
+    """
+    api.read(environments["api"])
+    consumer.load(environments["consumer"])
+    poller.read(InstalledProviders(environ={}).prefixes(), environments["poller"])
+    providers.check(environments["poller"])
 
 
 def environments(
