@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
+import psycopg2
 
+from support.servers import Database
 from support.waiting import eventually
 
 
@@ -37,3 +39,30 @@ def stand_still(process: psutil.Process) -> None:
 def memory_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     return int(psutil.Process(pid).memory_info().rss)
+
+
+@contextmanager
+def read_only(database: Database) -> Iterator[None]:
+    """Let the database take no writes, as a demoted primary or one that is out of disk; then again.
+
+    All sessions are cut at its beginning, and none at its end: those made meanwhile stay read-only.
+    """
+    admin = psycopg2.connect(database.url, options="-c default_transaction_read_only=off")
+    admin.autocommit = True
+    try:
+        with admin.cursor() as cursor:
+            try:
+                cursor.execute(f"alter database {database.name} set default_transaction_read_only = on")
+                cursor.execute(_CUT_ALL)
+                yield
+            finally:
+                cursor.execute(f"alter database {database.name} reset default_transaction_read_only")
+    finally:
+        admin.close()
+        database.engine.dispose()
+
+
+_CUT_ALL = """
+    select pg_terminate_backend(pid, 10000) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()
+"""

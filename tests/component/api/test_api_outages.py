@@ -7,6 +7,7 @@ import pytest
 
 from marketdata.clock import SystemClock
 from support.builders import a_price
+from support.faults import read_only
 from support.proxy import Proxy
 from support.waiting import eventually, holds
 
@@ -121,6 +122,28 @@ def test_postgres_away_means_cached_prices_still_and_503_for_the_rest_until_it_i
         proxy.pass_all()
         eventually(lambda: api.poll().status_code == 202, within=20)
         assert api.get("/test-db").json() == {"status": "connected"}
+
+
+def test_a_postgres_that_turned_read_only_means_503_for_writes_and_answers_to_the_rest(
+    start_api: Start,
+) -> None:
+    api = start_api(MARKETDATA_API_STORE_TIMEOUT_SECONDS="20")
+    store(api.database.engine, [a_price()])
+    assert api.poll().status_code == 202
+
+    with read_only(api.database):
+        # The first finds that its connection was cut.
+        eventually(lambda: api.get("/prices/history?symbol=AAPL").status_code == 200, within=20)
+        for _ in range(3):
+            refused = api.poll()
+            assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+            assert refused.json()["code"] == "database-unavailable"
+            assert int(refused.headers["retry-after"]) >= 1
+            assert api.get("/prices/history?symbol=AAPL").status_code == 200
+        assert api.metric('marketdata_api_dependency_away{dependency="postgres"}') == 0
+
+    eventually(lambda: api.poll().status_code == 202, within=20)
+    assert {api.poll().status_code for _ in range(10)} == {202}
 
 
 def test_both_away_is_a_503_and_never_a_500(start_api: Start, redis_url: str) -> None:

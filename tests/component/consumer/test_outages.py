@@ -18,7 +18,7 @@ from marketdata_tools.embedded.postgres import EmbeddedPostgres
 from support import servers
 from support.builders import a_price, at
 from support.consuming import Pipeline, prices
-from support.faults import frozen, memory_bytes
+from support.faults import frozen, memory_bytes, read_only
 from support.naive import naive
 from support.ports import free_port
 from support.servers import RealBroker
@@ -127,6 +127,33 @@ def test_a_postgres_that_is_killed_and_started_again_loses_and_doubles_nothing(
         assert counts(database.engine)["consumed"] == len(events)
         process.terminate()
         assert process.wait() == 0
+
+
+def test_a_postgres_that_turns_read_only_loses_and_doubles_nothing(pipeline: Pipeline) -> None:
+    events = prices(600, symbols=50)
+    small = pipeline.set(MARKETDATA_CONSUMER_BATCH_SIZE="100")
+    small.publish(events[:300])
+    process = small.start()
+    small.await_consumed(300)
+    with read_only(small.database):
+        small.publish(events[300:])
+        process.says('"store_away".*"store_refused"|"store_refused".*"store_away"', within=20)
+    small.await_consumed(len(events), within=60)
+    check_tables(small.database.engine, events)
+    assert counts(small.database.engine)["consumed"] == len(events)
+    process.terminate()
+    assert process.wait() == 0
+
+
+def test_a_consumer_that_starts_on_a_read_only_postgres_waits_for_its_positions(pipeline: Pipeline) -> None:
+    events = prices(30)
+    pipeline.publish(events)
+    with read_only(pipeline.database):
+        process = pipeline.start()
+        process.says("positions_put_off")
+    pipeline.await_tables(events)
+    process.terminate()
+    assert process.wait() == 0
 
 
 def test_with_postgres_frozen_the_consumer_waits_in_bounded_memory_and_then_drains(

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from marketdata_tools.embedded.broker import EmbeddedBroker
+from support.faults import read_only
 from support.ports import free_port
 from support.proxy import Proxy
 from support.waiting import eventually
@@ -92,6 +93,27 @@ def test_while_postgres_is_away_the_poller_waits_and_then_goes_on(world):
         assert poller.is_running
         poller.terminate()
         assert poller.wait() == 0
+
+
+@pytest.mark.timeout(120)
+def test_an_answer_in_hand_outlasts_a_postgres_that_turned_read_only(world):
+    world.upstream.fault("hold", endpoint="quote", times=1)
+    world.watch_once("AAPL", "MSFT")
+    poller = world.poller(
+        env={"MARKETDATA_POLLER_LEASE_SECONDS": "60", "MARKETDATA_YFINANCE_DEADLINE_SECONDS": "100"}
+    )
+    eventually(lambda: world.upstream.counts().get("quote", 0) == 1, within=30)
+    with read_only(world.database):
+        world.upstream.release()
+        poller.says("answer waits for the store", within=40)
+        assert world.count("raw_market_data") == 0
+    eventually(lambda: world.count("polls", "fresh = 2") == 1, within=30)
+
+    assert world.count("raw_market_data", "not fenced") == 1
+    assert world.count("outbox") == 2
+    assert world.upstream.counts()["quote"] == 1
+    poller.terminate()
+    assert poller.wait() == 0
 
 
 def campaign(world, *, kills, seed):

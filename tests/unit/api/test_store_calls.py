@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from marketdata.errors import StoreTimeout, StoreUnavailable
+from marketdata.errors import StoreRefused, StoreTimeout, StoreUnavailable
 from marketdata_api import store as store_module
 from marketdata_api.store import StoreCalls
 
@@ -31,6 +31,10 @@ def cancelled() -> None:
     raise StoreTimeout
 
 
+def refused() -> None:
+    raise StoreRefused
+
+
 def after(call: Callable[[], None], *, ping: Callable[[], None]) -> bool:
     """Return whether the store is taken for away after `call` failed."""
 
@@ -48,6 +52,11 @@ def after(call: Callable[[], None], *, ping: Callable[[], None]) -> bool:
 
 def test_a_statement_that_was_cancelled_is_no_outage_while_the_probe_is_answered() -> None:
     assert not after(cancelled, ping=well)
+
+
+def test_a_write_that_was_refused_is_no_outage_while_the_probe_is_answered() -> None:
+    assert not after(refused, ping=well)
+    assert after(refused, ping=lost)
 
 
 def test_a_call_over_its_deadline_is_no_outage_while_the_probe_is_answered() -> None:

@@ -13,7 +13,8 @@ elsewhere (HTTP problems, dead-letter reasons, outcome labels, conditions) is a 
     │   ├── BudgetExhausted     the deployment's own request budget has nothing left in time
     │   ├── BreakerOpen         the provider's breaker is open
     │   ├── StoreUnavailable    Postgres cannot be reached, or dropped the connection
-    │   │   └── StoreTimeout    one call took too long; Postgres may be well
+    │   │   ├── StoreTimeout    one call took too long; Postgres may be well
+    │   │   └── StoreRefused    Postgres answers, and cannot do it now: read-only, a full disk, a deadlock
     │   ├── CacheUnavailable    Redis cannot be reached
     │   └── StreamUnavailable   Kafka cannot be reached
     └── Permanent               will fail again until something else changes
@@ -89,6 +90,10 @@ class StoreUnavailable(Transient):
 
 class StoreTimeout(StoreUnavailable):
     """The database did not answer in time."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The database answers, and cannot do it now."""
 
 
 class CacheUnavailable(Transient):

@@ -158,6 +158,7 @@ OF_ERROR: Mapping[type[MarketDataError], Kind] = {
     errors.BudgetExhausted: BUDGET_EXHAUSTED,
     errors.StoreUnavailable: DATABASE_UNAVAILABLE,
     errors.StoreTimeout: DATABASE_UNAVAILABLE,
+    errors.StoreRefused: DATABASE_UNAVAILABLE,
     errors.CacheUnavailable: CACHE_UNAVAILABLE,
     errors.StreamUnavailable: STREAM_UNAVAILABLE,
     errors.UnknownSymbol: UNKNOWN_SYMBOL,

@@ -2,9 +2,9 @@
 
 As many threads as the pool has connections, so a call that runs never waits for a connection; a
 call that cannot start or end within its deadline is StoreUnavailable. One slow query is no outage,
-so it only asks for a probe; a lost connection begins one at once. A thread whose server went silent
-(a stopped Postgres still acknowledges) is left behind until its connection gives up: the outage
-that begins when the probe fails too keeps others from joining it.
+nor is a refused write, so they only ask for a probe; a lost connection begins one at once. A thread
+whose server went silent (a stopped Postgres still acknowledges) is left behind until its connection
+gives up: the outage that begins when the probe fails too keeps others from joining it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from marketdata.errors import StoreTimeout, StoreUnavailable
+from marketdata.errors import StoreRefused, StoreTimeout, StoreUnavailable
 from marketdata_api.outage import Outage
 
 Result = TypeVar("Result")
@@ -52,7 +52,7 @@ class StoreCalls:
             self._limiter = anyio.CapacityLimiter(self._threads)
         try:
             return await self._within(self._deadline, self._limiter, call)
-        except StoreTimeout as error:
+        except (StoreTimeout, StoreRefused) as error:
             await self.outage.doubt()
             raise StoreUnavailable(str(error), retry_after=RETRY_AFTER) from error
         except StoreUnavailable as error:

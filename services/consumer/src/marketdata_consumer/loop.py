@@ -204,11 +204,11 @@ class ConsumerLoop:
             self._heartbeats.beat("write")
             try:
                 written = self._writer.write(account, batch, origins)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 self._store_answers = False
                 self._store_retries.inc()
                 if tries == 0:
-                    _log.warning("store_away", events=batch.size)
+                    _log.warning("store_away", events=batch.size, reason=error.reason, detail=str(error))
                 pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
                 tries += 1
                 if self._clock.wait(pause, self._stop):

@@ -16,10 +16,16 @@ from psycopg2.extras import register_uuid
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from marketdata.errors import Misconfigured, StoreTimeout, StoreUnavailable
+from marketdata.errors import Misconfigured, StoreRefused, StoreTimeout, StoreUnavailable
 from marketdata.settings import PostgresSettings
 
-_CONNECTION_STATES = frozenset({"08", "57", "53", "3D", "28"})
+# Classes and states are those of PostgreSQL's documentation, appendix A. Not here, because to try again
+# would be to retry a defect for ever: class XX, internal errors and corrupted data.
+_AWAY = frozenset({"08", "28", "3D", "57"})
+# The server ended the session, so that whatever is done next meets no server.
+_ENDED = frozenset({errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT})
+# Insufficient resources, such as a full disk; and what is outside PostgreSQL, such as an I/O error.
+_LACKING = frozenset({"53", "58"})
 # Above what the relay may take to publish with rows claimed, however short statements are to be.
 _IDLE_SECONDS_AT_LEAST = 30.0
 RETRYABLE = frozenset({errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED})
@@ -72,8 +78,10 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn a lost or refused connection into StoreUnavailable, a timeout and a full pool into StoreTimeout.
+    """Turn what another try may mend into StoreUnavailable and its kinds.
 
+    A lost or refused connection is StoreUnavailable itself; a timeout and a full pool are StoreTimeout;
+    a server that takes no writes, lacks room or gave the transaction up for another is StoreRefused.
     Errors that speak of the statement itself pass through: they are defects.
     """
     try:
@@ -81,20 +89,27 @@ def translated() -> Iterator[None]:
     except PoolTimeout as error:
         raise StoreTimeout("no database connection became free in time") from error
     except DBAPIError as error:
-        raise _of(error.orig, error) from error
+        raise _of(error) from error
     except psycopg2.Error as error:
-        raise _of(error, error) from error
+        raise _of(error) from error
 
 
-def _of(original: BaseException | None, fallback: BaseException) -> BaseException:
-    state = getattr(original, "pgcode", None)
+def _of(error: DBAPIError | psycopg2.Error) -> BaseException:
+    state = _state(error)
     # The first is of class 57, as a shutdown is, and yet the server is there.
     if state in {errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE}:
         return StoreTimeout("the statement did not end in time")
+    if state == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        return StoreRefused("the database takes no writes now")
+    if state in RETRYABLE:
+        return StoreRefused("the database gave the transaction up for another")
+    if state is not None and state[:2] in _LACKING:
+        return StoreRefused(f"the database lacks what it needs now (SQLSTATE {state})")
+    original = error.orig if isinstance(error, DBAPIError) else error
     gone = isinstance(original, psycopg2.OperationalError | psycopg2.InterfaceError)
-    if (state is None and gone) or (state is not None and state[:2] in _CONNECTION_STATES):
+    if (state is None and gone) or state in _ENDED or (state is not None and state[:2] in _AWAY):
         return StoreUnavailable("the database cannot be reached")
-    return fallback
+    return error
 
 
 @contextmanager
@@ -102,13 +117,27 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection in a transaction that commits at the end and rolls back on any error.
 
     Raises StoreUnavailable where the database is out of reach; whether a commit whose answer was
-    lost took place is then unknown, and the caller's work must bear being done again.
+    lost took place is then unknown, and the caller's work must bear being done again. Where the
+    database is read-only, all connections are made anew: after a failover they lead to the new primary.
     """
-    with translated(), engine.begin() as connection:
-        yield connection
+    with translated():
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except (DBAPIError, psycopg2.Error) as error:
+            if _state(error) == errorcodes.READ_ONLY_SQL_TRANSACTION:
+                # Those at work end their work first. The ping finds nothing: such a server answers it.
+                engine.dispose()
+            raise
 
 
 def is_retryable(error: BaseException) -> bool:
     """Tell whether a whole transaction should be run again: a deadlock or serialization failure."""
-    original = getattr(error, "orig", error)
-    return getattr(original, "pgcode", None) in RETRYABLE
+    return _state(error) in RETRYABLE
+
+
+def _state(error: BaseException) -> str | None:
+    """Return the SQLSTATE that an error of ours, of SQLAlchemy or of psycopg2 stands for."""
+    cause = error.__cause__ or error
+    state: str | None = getattr(getattr(cause, "orig", cause), "pgcode", None)
+    return state

@@ -23,11 +23,10 @@ import sqlalchemy as sa
 from marketdata.domain.answer import RawResponse
 from marketdata.domain.poll import DueJob, Outcome, SymbolOutcome, Tally, answers, tally
 from marketdata.domain.publication import Observation
-from marketdata.errors import StoreUnavailable
 from marketdata.identifiers import time_of
 from marketdata.messages import price_event
 from marketdata.storage import completions, raw_archive
-from marketdata.storage.engine import is_retryable, transaction
+from marketdata.storage.engine import transaction
 from marketdata.storage.job_queue import tokens
 from marketdata.storage.partitions import PostgresPartitions, is_missing_partition
 from marketdata.storage.storable import storable
@@ -148,8 +147,6 @@ class PostgresOutcomes:
         try:
             return self._record(recording)
         except sa.exc.DBAPIError as error:
-            if is_retryable(error):
-                raise StoreUnavailable("the database gave this recording up for another") from error
             if not is_missing_partition(error):
                 raise
         days = {time_of(raw.raw_response_id).date() for raw in recording.raws}
