@@ -11,6 +11,7 @@ from marketdata.errors import BreakerOpen, RateLimited, UnknownSymbol, UpstreamU
 from marketdata.storage.breakers import PostgresBreakers
 from marketdata.storage.budget import Bucket, PostgresBudget
 from support.servers import Database
+from support.waiting import eventually
 
 SLOW = Bucket(per_second=0.001, burst=5)
 
@@ -58,6 +59,34 @@ def test_a_database_clock_that_went_back_takes_nothing_away(
     execute(database, "update providers set tokens = 3, refilled_at = now() + interval '1 hour'")
 
     assert budget.take("yfinance", SLOW).left == pytest.approx(2)
+
+
+def test_a_budget_that_is_empty_when_the_clock_goes_back_fills_as_before_and_no_faster(
+    database: Database, budget: PostgresBudget
+) -> None:
+    bucket = Bucket(per_second=20, burst=5)
+    execute(database, "update providers set tokens = 0, refilled_at = now() + interval '1 hour'")
+    before = execute(database, "select clock_timestamp()").scalar_one()
+
+    refused = budget.take("yfinance", bucket)
+    assert not refused.granted
+    assert refused.left == 0
+    assert refused.wait_seconds == pytest.approx(0.05)
+    eventually(lambda: budget.take("yfinance", bucket).granted, within=20, every=0.01)
+
+    filled = execute(database, "select tokens + 1 from providers").scalar_one()
+    passed = execute(database, "select clock_timestamp()").scalar_one() - before
+    assert filled <= 20 * passed.total_seconds()
+
+
+def test_a_refusal_takes_no_time_from_what_fills(database: Database, budget: PostgresBudget) -> None:
+    since = (
+        "update providers set tokens = 0, refilled_at = now() - interval '400 seconds' returning refilled_at"
+    )
+    refilled_at = execute(database, since).scalar_one()
+
+    assert not budget.take("yfinance", SLOW).granted
+    assert execute(database, "select refilled_at from providers").scalar_one() == refilled_at
 
 
 def test_registering_again_leaves_the_budget_as_it_is(database: Database, budget: PostgresBudget) -> None:

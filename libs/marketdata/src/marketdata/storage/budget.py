@@ -2,7 +2,7 @@
 
 Pods behind one address share an upstream's limit, so limits of their own would be wrong. The
 bucket is refilled and drained by the database's clock in a single statement, so it needs no lock
-longer than that.
+longer than that. A clock that goes back costs what had filled since, and brings nothing.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,14 @@ _TAKE = sa.text(f"""
     where provider = :provider and {_FILLED} >= :cost
     returning tokens
 """)
-_LEFT = sa.text(f"select {_FILLED} from providers where provider = :provider")
+# Where the clock went back, nothing would fill until it is again where the bucket was last filled.
+_LEFT = sa.text(f"""
+    with set_back as (
+      update providers set refilled_at = clock_timestamp()
+      where provider = :provider and refilled_at > clock_timestamp()
+    )
+    select {_FILLED} from providers where provider = :provider
+""")
 
 
 @dataclass(frozen=True, slots=True)
