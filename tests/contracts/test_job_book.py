@@ -1,5 +1,6 @@
 """Jobs as they are made, shown, changed and removed."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -107,6 +108,16 @@ def test_a_sync_writes_what_changed_and_leaves_other_releases_alone(book: Postgr
     assert views.keys() == {kept.job_id, changed.job_id, foreign.job_id}
     assert views[changed.job_id].symbols == ("A", "B")
     assert book.sync("demo", [], retire=[foreign.origin.uid]).retired == 0
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800"], ids=["NUL", "a lone surrogate"])
+def test_words_that_postgres_cannot_hold_keep_no_job_out(book: PostgresJobBook, odd: str) -> None:
+    origin = replace(an_origin(f"tech{odd}", namespace=f"default{odd}"), poll_now=f"now{odd}")
+    asked, other = a_job("A", origin=origin), a_job("A", origin=an_origin("other"))
+
+    assert book.sync("demo", [asked, other]).created == 2
+    assert book.sync("demo", [asked, other]).unchanged == 2
+    assert book.sync("demo", [a_job("A", origin=replace(origin, poll_now=f"again{odd}"))]).changed == 1
 
 
 def test_a_sync_can_suspend_and_resume(book: PostgresJobBook) -> None:

@@ -17,6 +17,7 @@ from marketdata.domain.job import (
     parse_job,
 )
 from marketdata.errors import InvalidInput
+from marketdata.storage.storable import storable
 from marketdata_operator import status
 from marketdata_operator.resource import POLL_NOW
 from marketdata_operator.status import Status
@@ -154,8 +155,11 @@ def _slo(raw: Mapping[str, Any] | None) -> Slo | None:
 
 
 def _poll_now(annotations: Mapping[str, str]) -> str | None:
-    """Return the annotation's value; a long one by its digest, as it is only compared."""
+    """Return the annotation's value, which is only compared: by its digest if long or not storable as it is.
+
+    Kubernetes sets no limits to it but the size of all annotations.
+    """
     value = annotations.get(POLL_NOW)
-    if value is None or len(value) <= _LONGEST_POLL_NOW:
+    if value is None or (len(value) <= _LONGEST_POLL_NOW and storable(value) == value):
         return value
-    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()[:48]
+    return "sha256:" + hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()[:48]

@@ -8,12 +8,13 @@ before the list and is not in it.
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from uuid import UUID
 
 from marketdata.clock import Clock
 from marketdata.domain.job import PollingJob
-from marketdata.errors import MarketDataError, Transient
+from marketdata.errors import Transient
 from marketdata.steps import StepObserver
 from marketdata.telemetry import logs
 from marketdata.telemetry.traces import NO_TRACES, Traces, within
@@ -111,15 +112,14 @@ class Reconciler:
         with self._metrics.reconciling("drain"):
             # 1. Taken off the board; dying here loses only what the next start's first sweep finds.
             dirty, gone = self._board.take()
-            try:
+            with ExitStack() as at_failure:
+                at_failure.callback(self._board.put_back, dirty, gone)
                 # 2. Written, in chunks; dying between two leaves rows that the first sweep completes.
                 self._write([each.wish for each in dirty if isinstance(each.wish, PollingJob)], gone)
                 for each in dirty:
                     if isinstance(each.wish, Refusal) and each.wish.suspended:
                         self._pause(each.job_id)
-            except MarketDataError:
-                self._board.put_back(dirty, gone)
-                raise
+                at_failure.pop_all()
 
     def sweep(self) -> None:
         """Compare every row with every object, and write what differs."""

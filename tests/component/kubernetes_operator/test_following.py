@@ -59,6 +59,18 @@ def test_a_changed_annotation_polls_once_and_an_unchanged_one_never(world):
     holds(lambda: not world.rows()["tech"].is_due, during=1.0)
 
 
+def test_an_annotation_that_postgres_cannot_hold_polls_too_and_holds_up_nobody(world):
+    world.cluster.apply("odd", SEED, annotations={"marketdata.dev/poll-now": "1\0"})
+    world.cluster.apply("tech", SEED)
+    world.watching()
+    eventually(lambda: world.rows().keys() == {"odd", "tech"}, within=AT_ONCE)
+    world.execute("update polling_schedule set due_at = now() + interval '1 hour'")
+
+    world.cluster.apply("odd", SEED, annotations={"marketdata.dev/poll-now": "2\0"})
+    eventually(lambda: world.rows()["odd"].is_due, within=AT_ONCE)
+    assert not world.rows()["tech"].is_due
+
+
 def test_a_handled_annotation_is_not_handled_again_after_a_restart(world):
     first = world.operator()
     world.cluster.apply("tech", SEED, annotations={"marketdata.dev/poll-now": "1"})

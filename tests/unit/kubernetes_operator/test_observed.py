@@ -3,6 +3,7 @@
 import pytest
 
 from marketdata.domain.job import Slo
+from marketdata.storage.storable import storable
 from marketdata_operator.observed import Refusal, job_id_of, version_of
 from support.pollingjobs import an_admission, an_object
 
@@ -69,6 +70,17 @@ def test_a_long_poll_now_value_is_kept_by_its_digest():
 
     assert one != other
     assert len(str(one)) < 64
+
+
+@pytest.mark.parametrize("length", [1, 500])
+def test_a_poll_now_value_that_no_row_can_hold_is_kept_by_its_digest(length):
+    kept = [
+        an_object(annotations={"marketdata.dev/poll-now": "x" * length + end}).wish.origin.poll_now
+        for end in ("\0", "\\0", "\ud800", "\\ud800")
+    ]
+
+    assert len(set(kept)) == 4
+    assert all(str(value) == storable(str(value)) and len(str(value)) < 64 for value in kept)
 
 
 @pytest.mark.parametrize(("text", "version"), [("17", 17), ("", 0), (None, 0), ("a7", 0)])

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from marketdata.clock import ManualClock
 from marketdata.steps import unobserved
 from marketdata.storage.job_book import SyncCounts
@@ -63,10 +65,15 @@ class ClockOfTheLastMoment(ManualClock):
         return super().wait(seconds, stop)
 
 
-def test_who_is_told_to_end_while_a_change_is_taken_up_does_not_wait_for_the_next_sweep():
-    board, stop, book = Board(), threading.Event(), CountingBook()
-    clock = ClockOfTheLastMoment(board, stop)
-    reconciler = Reconciler(
+class FailingBook(CountingBook):
+    """Takes no wish."""
+
+    def sync(self, release, jobs, *, retire=()):
+        raise RuntimeError(release, jobs, retire)
+
+
+def a_reconciler(board, book, clock):
+    return Reconciler(
         board=board,
         kubernetes=EmptyKubernetes(),
         book=book,
@@ -77,6 +84,23 @@ def test_who_is_told_to_end_while_a_change_is_taken_up_does_not_wait_for_the_nex
         sweep_seconds=3600,
         on_step=unobserved,
     )
+
+
+def test_what_could_not_be_written_waits_on_the_board_whatever_failed():
+    board = Board()
+    reconciler = a_reconciler(board, FailingBook(), ManualClock())
+    board.observe(an_object("tech"))
+    board.forget("uid-gone")
+
+    with pytest.raises(RuntimeError):
+        reconciler.drain()
+    assert board.waiting() == 2
+
+
+def test_who_is_told_to_end_while_a_change_is_taken_up_does_not_wait_for_the_next_sweep():
+    board, stop, book = Board(), threading.Event(), CountingBook()
+    clock = ClockOfTheLastMoment(board, stop)
+    reconciler = a_reconciler(board, book, clock)
     reconciler.sweep()
     board.observe(an_object("tech"))
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from marketdata.domain.job import KubernetesOrigin, PollingJob, Slo
 from marketdata.domain.promise import Standing
 from marketdata.storage import promises
+from marketdata.storage.storable import storable
 
 COLUMNS = f"""
     job.job_id, job.origin, job.release, job.k8s_uid, job.k8s_namespace, job.k8s_name, job.k8s_generation,
@@ -103,17 +104,22 @@ def slo(max_age_seconds: int | None, target: str | None) -> Slo | None:
 
 
 def values(job: PollingJob) -> dict[str, Any]:
-    """Return the columns of `polling_jobs` that say what `job` wishes."""
+    """Return the columns of `polling_jobs` that say what `job` wishes.
+
+    What has no grammar of its own is made storable, as one job that is not would keep a whole sync out. An
+    object's uid is left as it is: rows are found by it, and Kubernetes makes it.
+    """
     origin = job.origin
+    poll_now = origin.poll_now if origin else None
     return {
         "job_id": job.job_id,
         "origin": "kubernetes" if origin else "api",
         "release": origin.release if origin else None,
         "k8s_uid": origin.uid if origin else None,
-        "k8s_namespace": origin.namespace if origin else None,
-        "k8s_name": origin.name if origin else None,
+        "k8s_namespace": storable(origin.namespace) if origin else None,
+        "k8s_name": storable(origin.name) if origin else None,
         "k8s_generation": origin.generation if origin else None,
-        "k8s_poll_now": origin.poll_now if origin else None,
+        "k8s_poll_now": None if poll_now is None else storable(poll_now),
         "symbols": list(job.symbols),
         "provider": job.provider,
         "interval_seconds": job.interval_seconds,

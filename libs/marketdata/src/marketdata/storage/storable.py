@@ -1,6 +1,7 @@
 """What others wrote, made fit for Postgres, whose text and jsonb hold neither NUL nor lone surrogates.
 
-A provider's message or header may hold both. Refusing them would fail the same recording for ever.
+A provider's message or header may hold both, an annotation a NUL. Refusing them would fail the same
+recording, or the same sync, for ever.
 """
 
 
