@@ -58,11 +58,17 @@ _REOPEN = sa.text("""
       and (outbox.settlement is null or outbox.settlement = 'dead')
     returning outbox.event_id, outbox.provider, was.before
 """)
+# Locked as the sweep and the recorders do it, by provider and day, before any is touched.
 _UNDEAD = sa.text("""
-    update event_ledger as ledger set dead = ledger.dead - back.count
-    from unnest(cast(:providers as text[]), cast(:days as date[]), cast(:counts as bigint[]))
-      as back (provider, day, count)
-    where ledger.provider = back.provider and ledger.day = back.day
+    with held as (
+      select ledger.provider, ledger.day, back.count
+      from unnest(cast(:providers as text[]), cast(:days as date[]), cast(:counts as bigint[]))
+        as back (provider, day, count)
+      join event_ledger as ledger using (provider, day)
+      order by ledger.provider, ledger.day for update of ledger
+    )
+    update event_ledger as ledger set dead = ledger.dead - held.count
+    from held where ledger.provider = held.provider and ledger.day = held.day
 """)
 
 

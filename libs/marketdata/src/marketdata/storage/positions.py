@@ -20,6 +20,16 @@ _OPEN = sa.text(
     returning account
     """
 )
+# A consumer may be moving them, and locks them in this order too.
+_FORGET = sa.text(
+    """
+    with held as (
+      select "partition" from consumer_offsets where account = :account order by "partition" for update
+    )
+    delete from consumer_offsets as o using held
+    where o.account = :account and o."partition" = held."partition"
+    """
+)
 _CLOSE_OTHERS = sa.text(
     """
     update consumer_accounts set closed_at = now()
@@ -70,9 +80,7 @@ class PostgresPositions:
             names = {"account": account, "topic": topic}
             is_news = connection.execute(_OPEN, names).first() is not None
             if is_news:
-                connection.execute(
-                    sa.text("delete from consumer_offsets where account = :account"), {"account": account}
-                )
+                connection.execute(_FORGET, {"account": account})
             connection.execute(_CLOSE_OTHERS, names)
         return is_news
 
