@@ -1,7 +1,7 @@
 """Partitions: made ahead, harmless to make twice, dropped only when they may go."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -167,15 +167,10 @@ def test_an_event_whose_reopening_is_waited_for_by_the_detaching_keeps_the_day(
     assert events(database) == [event]
 
 
-@pytest.mark.parametrize("left", ["detach", "pending"])
-def test_a_day_with_an_open_event_that_a_drop_left_detached_is_attached_again(
-    database: Database, partitions: PostgresPartitions, left: str
-) -> None:
-    day = partitions.today() - timedelta(days=9)
-    partitions.ensure([day], tables=["outbox"])
-    event = an_open_event(database, day, settled=False)
+def leave(database: Database, day: date, *, left: str) -> None:
+    """Leave a day of the outbox as a drop does that died: detached, or being detached."""
     detach = f"alter table outbox detach partition {partition_name('outbox', day)}"
-    if left == "detach":
+    if left == "detached":
         with database.engine.begin() as connection:
             connection.execute(sa.text(detach))
     else:  # a reader that stays lets the first of its two transactions through only
@@ -186,9 +181,67 @@ def test_a_day_with_an_open_event_that_a_drop_left_detached_is_attached_again(
             with pytest.raises(sa.exc.OperationalError):
                 connection.execute(sa.text(f"{detach} concurrently"))
             plain.invalidate()
+
+
+left_behind = pytest.mark.parametrize("left", ["detached", "pending"])
+
+
+@left_behind
+def test_a_day_with_an_open_event_that_a_drop_left_detached_is_attached_again(
+    database: Database, partitions: PostgresPartitions, left: str
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day], tables=["outbox"])
+    event = an_open_event(database, day, settled=False)
+    leave(database, day, left=left)
     assert events(database) == []
 
     assert partitions.drop_old(KEEP) == []
+    assert events(database) == [event]
+
+
+@left_behind
+def test_a_day_that_a_drop_left_detached_takes_rows_again_when_it_is_asked_for(
+    database: Database, partitions: PostgresPartitions, left: str
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day], tables=["outbox"])
+    before = an_open_event(database, day, settled=True)
+    leave(database, day, left=left)
+
+    assert partitions.ensure([day], tables=["outbox"]) == 1
+    event = an_open_event(database, day, settled=False)
+    assert set(events(database)) == {before, event}
+    assert partitions.ensure([day], tables=["outbox"]) == 0
+
+
+def test_a_day_that_is_asked_for_while_it_is_dropped_is_made_after_that(
+    database: Database, partitions: PostgresPartitions
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day], tables=["outbox"])
+    an_open_event(database, day, settled=True)
+    waits = sa.text(
+        """select exists (select from pg_stat_activity where datname = current_database()
+        and wait_event_type = 'Lock' and wait_event = 'advisory')"""
+    )
+
+    def is_waited_for() -> bool:
+        with database.engine.begin() as connection:
+            return bool(connection.scalar(waits))
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asked: list[Future[int]] = []
+
+        def ask() -> None:
+            asked.append(pool.submit(partitions.ensure, [day], tables=["outbox"]))
+            eventually(is_waited_for, within=20, every=0.01)
+
+        just_before(database, "drop table", ask)
+        assert partitions.drop_old(KEEP) == [partition_name("outbox", day)]
+        assert asked[0].result(20) == 1
+
+    event = an_open_event(database, day, settled=False)
     assert events(database) == [event]
 
 

@@ -22,6 +22,7 @@ PARTITIONED = ("raw_market_data", "outbox", "polls")
 
 LOCK_TIMEOUT = "2s"
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtext('partitions'))")
+_NOBODY_DROPS = sa.text("select pg_advisory_xact_lock(hashtext('partitions dropped'))")
 _DROPPING = sa.text("select pg_try_advisory_lock(hashtext('partitions dropped'))")
 _DROPPED = sa.text("select pg_advisory_unlock(hashtext('partitions dropped'))")
 _NO_PARTITION = "23514"  # check_violation: "no partition of relation … found for row"
@@ -54,7 +55,9 @@ class PostgresPartitions:
     def ensure(self, days: Iterable[date], *, tables: Iterable[str] = PARTITIONED) -> int:
         """Make the partitions of `days` that are missing; return how many were; idempotent.
 
-        A table is made apart and attached, because that, unlike PARTITION OF, blocks no writer.
+        A table is made apart and attached, because that, unlike PARTITION OF, blocks no writer. One that
+        a drop left detached is attached again: housekeeping takes it up again when it comes to it.
+        Raises StoreTimeout where another process drops for long.
         """
         made = 0
         wanted = set(product(tables, days))  # each may be an iterator
@@ -66,10 +69,7 @@ class PostgresPartitions:
                 continue
             with transaction(self._engine) as connection:
                 connection.execute(_LOCK)
-                if connection.scalar(sa.text("select to_regclass(:name)"), {"name": name}) is None:
-                    connection.exec_driver_sql(f"create table {name} (like {table} including all)")
-                    _attach(connection, table, name, day)
-                    made += 1
+                made += _make(connection, table, name, day)
         return made
 
     def drop_old(self, retention: Retention) -> list[str]:
@@ -100,6 +100,23 @@ class PostgresPartitions:
                         connection.execute(_DROPPED)
                 plain.invalidate()  # neither its lock nor its lock_timeout may reach the pool
         return dropped
+
+
+def _make(connection: sa.Connection, table: str, name: str, day: date) -> bool:
+    """Make the partition of a day, or attach what there is of it; False where it is one already."""
+    state = connection.scalar(_STATE, {"name": name})
+    if state in {"pending", "detached"}:
+        # Not between another's last look at the day and the end of its table, with what we write then.
+        connection.execute(_NOBODY_DROPS)
+        state = connection.scalar(_STATE, {"name": name})
+    if state == "attached":
+        return False
+    if state is None:
+        connection.exec_driver_sql(f"create table {name} (like {table} including all)")
+    elif state == "pending":
+        connection.exec_driver_sql(f"alter table {table} detach partition {name} finalize")
+    _attach(connection, table, name, day)
+    return True
 
 
 def _attach(connection: sa.Connection, table: str, name: str, day: date) -> None:
@@ -140,8 +157,12 @@ _PARTITIONS = sa.text("""
     select child.relname from pg_inherits
     join pg_class as child on child.oid = inhrelid
     join pg_class as parent on parent.oid = inhparent
-    where parent.oid = any(array[
+    where not inhdetachpending and parent.oid = any(array[
       cast('raw_market_data' as regclass), cast('outbox' as regclass), cast('polls' as regclass)])
+""")
+_STATE = sa.text("""
+    select case when inhrelid is null then 'detached' when inhdetachpending then 'pending' else 'attached' end
+    from pg_class as child left join pg_inherits on inhrelid = child.oid where child.oid = to_regclass(:name)
 """)
 # A drop that ended midway leaves a table that is being detached, or is detached.
 _STATES = sa.text(r"""
