@@ -10,6 +10,7 @@ from yfinance.data import YfData
 
 from marketdata.errors import BreakerOpen, Transient
 from marketdata_poller.ports import Provider
+from marketdata_poller.providers.yfinance import reading
 from support.providers import OpenGate, ShutGate
 from support.yahoo import Yahoo
 from support.yfinance_provider import BATCH, a_provider, fetch, reasons
@@ -35,6 +36,38 @@ def test_a_retry_after_in_the_form_of_a_date_is_kept(warm: Provider, yahoo: Yaho
 
     assert isinstance(error, Transient)
     assert error.retry_after == timedelta(days=1)
+
+
+def test_a_429_with_a_date_out_of_all_range_is_a_429(warm: Provider, yahoo: Yahoo) -> None:
+    yahoo.fault("rate_limited", retry_after="Fri, 01 Jan 99999999999999999999 00:00:00 GMT")
+    gate = OpenGate()
+
+    answer = warm.fetch(("AAPL", "MSFT"), gate=gate)
+
+    assert reasons(answer) == {"rate_limited"}
+    assert [raw.status for raw in answer.raws] == [429, 429]
+    assert [error.reason for _, error in gate.told if error] == ["rate_limited", "rate_limited"]
+
+
+def test_an_answer_that_breaks_the_reader_is_kept_and_charts_are_asked(
+    warm: Provider, yahoo: Yahoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overwhelmed(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reading, "_quotes", overwhelmed)
+    gate = OpenGate()
+
+    answer = warm.fetch(("AAPL", "MSFT"), gate=gate)
+
+    assert set(answer.quotes) == {"AAPL", "MSFT"}
+    assert [raw.status for raw in answer.raws] == [200, 200, 200]
+    assert [(endpoint, error and error.reason) for endpoint, error in gate.told] == [
+        ("quote", "bad_response"),
+        ("chart", None),
+        ("chart", None),
+    ]
+    assert yahoo.counts() == {"quote": 1, "chart": 2}
 
 
 def test_while_quotes_are_limited_charts_go_on_in_turn(yahoo: Yahoo, tmp_path: Path) -> None:

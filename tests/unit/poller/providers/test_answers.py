@@ -1,7 +1,12 @@
 """From raw answers to an outcome for each symbol."""
 
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
 from marketdata.domain.answer import Parsed, RawResponse
-from marketdata.errors import BadResponse, NoData, RateLimited, UnknownSymbol
+from marketdata.errors import BadResponse, NoData, RateLimited, Transient, UnknownSymbol
 from marketdata_poller.providers.answers import combine
 from support.builders import a_quote, a_raw
 
@@ -51,3 +56,31 @@ def test_what_was_not_asked_is_left_out() -> None:
     assert answer.quotes == {}
     assert set(answer.failures) == {"C"}
     assert answer.raws == (FIRST, SECOND)
+
+
+def overwhelmed(raw: RawResponse) -> Parsed:
+    if raw is SECOND:
+        return parse(raw)
+    raise ZeroDivisionError
+
+
+def test_an_answer_that_its_reader_cannot_take_is_kept_and_fails_its_symbols_alone() -> None:
+    answer = combine(("A", "B", "C"), (FIRST, SECOND), overwhelmed)
+
+    assert answer.raws == (FIRST, SECOND)
+    assert set(answer.quotes) == {"B"}
+    assert {symbol: error.reason for symbol, error in answer.failures.items()} == {
+        "A": "bad_response",
+        "C": "bad_response",
+    }
+    assert "ZeroDivisionError" in str(answer.failures["A"])
+
+
+@pytest.mark.parametrize(("status", "reason"), [(429, "rate_limited"), (503, "bad_response")])
+def test_what_the_status_says_counts_also_where_the_reader_fails(status: int, reason: str) -> None:
+    refused = replace(FIRST, status=status, headers={"retry-after": "33"})
+
+    error = combine(("A",), (refused,), overwhelmed).failures["A"]
+
+    assert isinstance(error, Transient)
+    assert (error.reason, error.retry_after) == (reason, timedelta(seconds=33))

@@ -1,6 +1,7 @@
 """Stored answers told again."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from marketdata.clock import ManualClock
 from marketdata.domain.answer import RawResponse
 from marketdata.errors import Misconfigured, StoreUnavailable
+from marketdata.identifiers import uuid7
 from marketdata_poller.providers import replay
 from marketdata_poller.providers.replay import REPEATS, ReplayProvider
 from support.archive import MemoryRawArchive
@@ -61,6 +63,15 @@ def test_each_fetch_tells_the_next_stored_price_in_order(story: Story) -> None:
         story.happens(A=price)
 
     assert [story.tells("A")["A"] for _ in range(4)] == ["1", "2", "3", "no_data"]
+
+
+def test_a_stored_answer_that_its_reader_cannot_take_is_passed_over(story: Story) -> None:
+    raw = story.happens(A="1")
+    story.archive.keep(replace(raw, raw_response_id=uuid7(story.clock.now()), body=b"{}"))
+    story.clock.advance(1)
+    story.happens(A="2")
+
+    assert [story.tells("A")["A"] for _ in range(3)] == ["1", "2", "no_data"]
 
 
 def test_a_price_keeps_the_time_it_was_observed_at(story: Story) -> None:

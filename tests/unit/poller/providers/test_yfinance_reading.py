@@ -1,6 +1,7 @@
 """What Yahoo's bytes say, without Yahoo and without yfinance."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -127,6 +128,7 @@ def test_pounds_are_not_pence() -> None:
         ({"regularMarketTime": "yesterday"}, "bad_response"),
         ({"regularMarketTime": 0}, "bad_response"),
         ({"regularMarketTime": SECOND + 7200}, "bad_response"),
+        ({"currency": 7}, "bad_response"),
     ],
 )
 def test_one_senseless_row_fails_alone(fields: dict[str, Any], reason: str) -> None:
@@ -134,6 +136,38 @@ def test_one_senseless_row_fails_alone(fields: dict[str, Any], reason: str) -> N
 
     assert reasons(parsed) == {"AAPL": reason}
     assert set(parsed.quotes) == {"MSFT"}
+
+
+BEYOND = [
+    "1e99999999999999999999",
+    "-1E-99999999999999999999",
+    "1e1000000",
+    "0.0e+9999999999999999999",
+    "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("field", ["regularMarketPrice", "regularMarketTime", "currency"])
+@pytest.mark.parametrize("number", BEYOND, ids=lambda text: text[:12])
+def test_a_number_beyond_all_bounds_fails_its_symbol_alone(field: str, number: str) -> None:
+    raw = a_quote_answer(a_row(**{field: "BEYOND"}), a_row(symbol="MSFT"), symbols=("AAPL", "MSFT"))
+
+    parsed = read(replace(raw, body=raw.body.replace(b'"BEYOND"', number.encode())))
+
+    assert reasons(parsed) == {"AAPL": "bad_response"}
+    assert set(parsed.quotes) == {"MSFT"}
+
+
+@pytest.mark.parametrize("field", ["exchangeDataDelayedBy", "marketState", "priceHint"])
+@pytest.mark.parametrize("number", BEYOND, ids=lambda text: text[:12])
+def test_a_number_beyond_all_bounds_in_what_a_price_can_do_without_harms_nothing(
+    field: str, number: str
+) -> None:
+    raw = a_quote_answer(a_row(**{field: "BEYOND"}))
+
+    quote = read(replace(raw, body=raw.body.replace(b'"BEYOND"', number.encode()))).quotes["AAPL"]
+
+    assert quote.price == Decimal("231.5")
 
 
 def test_an_answer_is_silent_about_symbols_it_leaves_out_and_not_asked_for() -> None:
@@ -211,11 +245,22 @@ json_values = st.recursive(
 )
 
 
-FIELDS = ("symbol", "regularMarketPrice", "regularMarketTime", "currency", "marketState")
+FIELDS = (
+    "symbol",
+    "regularMarketPrice",
+    "regularMarketTime",
+    "currency",
+    "marketState",
+    "exchangeDataDelayedBy",
+    "currentTradingPeriod",
+)
+periods = st.fixed_dictionaries(
+    {"regular": st.fixed_dictionaries(dict.fromkeys(("start", "end"), st.floats()))}
+)
 
 
 @given(
-    st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, json_values)),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, json_values | periods)),
     st.sampled_from([QUOTE_URL, CHART_URL]),
 )
 def test_no_row_breaks_the_reader(fields: dict[str, Any], url: str) -> None:
@@ -228,6 +273,16 @@ def test_no_row_breaks_the_reader(fields: dict[str, Any], url: str) -> None:
     parsed = read(raw)
 
     assert all(quote.price.is_finite() for quote in parsed.quotes.values())
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,30})?", fullmatch=True))
+def test_no_number_breaks_the_reader_or_harms_its_neighbour(number: str) -> None:
+    raw = a_quote_answer(a_row(regularMarketPrice="NUMBER"), a_row(symbol="MSFT"), symbols=("AAPL", "MSFT"))
+
+    parsed = read(replace(raw, body=raw.body.replace(b'"NUMBER"', number.encode())))
+
+    assert "MSFT" in parsed.quotes
+    assert set(parsed.quotes) | set(parsed.failures) == {"AAPL", "MSFT"}
 
 
 @given(st.binary(max_size=200), st.sampled_from([QUOTE_URL, CHART_URL, CRUMB_URL]), st.integers(100, 999))

@@ -24,7 +24,7 @@ from marketdata.storage.engine import create_engine
 from marketdata.storage.raw_archive import PostgresRawArchive
 from marketdata_poller.ports import Capabilities, RequestGate
 from marketdata_poller.providers import settings
-from marketdata_poller.providers.answers import combine
+from marketdata_poller.providers.answers import combine, said
 from marketdata_poller.providers.registry import InstalledProviders
 from marketdata_poller.providers.settings import ReplaySettings
 
@@ -131,7 +131,7 @@ class ReplayProvider:
                 if stored.raw_response_id <= place:
                     continue
                 moved |= dict.fromkeys(waiting, stored.raw_response_id)
-                quotes = self._reader.parse(stored).quotes
+                quotes = said(stored, self._reader.parse).quotes
                 priced = [symbol for symbol in group if symbol in waiting and symbol in quotes]
                 if priced:
                     told.append(_told_again(stored, priced, now))

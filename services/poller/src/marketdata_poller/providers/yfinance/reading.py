@@ -7,7 +7,7 @@ not mentioned here, because whether it is unknown or was dropped cannot be told 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from marketdata.domain.answer import Parsed, Quote, RawResponse
 from marketdata.domain.price import MAX_AHEAD, MAX_DECIMALS, parse_price
@@ -18,6 +18,7 @@ from marketdata.errors import (
     NoData,
     UnknownSymbol,
 )
+from marketdata_poller.providers.answers import said, understood
 from marketdata_poller.providers.yfinance.verdicts import Endpoint, endpoint_of, verdict
 
 # Quoted in hundredths of the currency that follows. GBX, USX: other feeds' and futures' spelling.
@@ -30,16 +31,14 @@ _STATES = {
     "PREPRE": "CLOSED",
     "POSTPOST": "CLOSED",
 }
+_NAN = Decimal("NaN")
 _FINEST = Decimal(1).scaleb(-MAX_DECIMALS)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def read(raw: RawResponse) -> Parsed:
     """Return what `raw` says; an answer that cannot be read fails all of its symbols alike."""
-    try:
-        return read_or_refuse(raw, endpoint_of(raw.url))
-    except MarketDataError as refusal:
-        return Parsed(failures=dict.fromkeys(raw.symbols, refusal))
+    return said(raw, lambda answer: _read(answer, endpoint_of(answer.url)))
 
 
 def read_or_refuse(raw: RawResponse, endpoint: Endpoint) -> Parsed:
@@ -47,16 +46,36 @@ def read_or_refuse(raw: RawResponse, endpoint: Endpoint) -> Parsed:
 
     Raises the error of the whole answer: a refusal, or BadResponse for an unknown shape.
     """
+    return understood(raw, lambda answer: _read(answer, endpoint))
+
+
+def _read(raw: RawResponse, endpoint: Endpoint) -> Parsed:
     refusal = verdict(endpoint, status=raw.status, headers=raw.headers, body=raw.body, now=raw.fetched_at)
     if refusal is not None:
         raise refusal
     if endpoint not in {Endpoint.QUOTE, Endpoint.CHART}:
         return Parsed()
     try:
-        content = json.loads(raw.body, parse_float=Decimal, parse_constant=Decimal)
+        content = json.loads(raw.body, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
         return _quotes(content, raw) if endpoint is Endpoint.QUOTE else _chart(content, raw)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError):
         raise BadResponse(f"Yahoo's {endpoint} answer does not have the known shape") from None
+
+
+def _decimal(text: str) -> Decimal:
+    """Return the number, NaN where Decimal cannot hold its exponent: its row fails then, and no other."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _NAN
+
+
+def _integer(text: str) -> int | Decimal:
+    """Return the number, NaN where it has more digits than Python takes."""
+    try:
+        return int(text)
+    except ValueError:
+        return _NAN
 
 
 def _quotes(content: Mapping[str, object], raw: RawResponse) -> Parsed:
@@ -120,7 +139,10 @@ def _quote(
     """Return the quote; raises NoData where there is no price, BadResponse where it makes no sense."""
     if price is None or time is None:
         raise NoData(f"Yahoo has no price for {symbol}")
-    unit = currency if isinstance(currency, str) and currency else None
+    if currency is not None and not isinstance(currency, str):
+        # It may have been pence: a price of which the unit cannot be read is off by a hundred or not.
+        raise BadResponse(f"Yahoo's currency of {symbol} is not a text")
+    unit = currency or None
     return Quote(
         symbol=symbol,
         price=_exact(symbol, price, hundredths=unit in _SUBUNITS),
