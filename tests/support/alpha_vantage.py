@@ -12,7 +12,10 @@ UNKNOWN = "NOSUCH"
 
 
 class AlphaVantage(ThreadingHTTPServer):
-    """Answers every symbol with one price; `answer` replaces all answers, `asked` lists requests."""
+    """Answers every symbol with one price; `answer` replaces all answers, `asked` lists requests.
+
+    `status` and `headers` go with every answer.
+    """
 
     daemon_threads = True
 
@@ -21,6 +24,7 @@ class AlphaVantage(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.answer: dict[str, object] | None = None
         self.status = 200
+        self.headers: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -40,6 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps(self.server.answer or content).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

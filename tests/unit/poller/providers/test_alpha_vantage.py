@@ -60,6 +60,15 @@ def test_while_the_day_lasts_a_quote_is_of_the_time_of_its_answer() -> None:
         (GOOD.replace(b"231.5000", b"NaN"), 200, "bad_response"),
         (b'{"Global Quote": {"05. price": "1", "07. latest trading day": "today"}}', 200, "bad_response"),
         (b'{"Global Quote": {"05. price": 1}}', 200, "bad_response"),
+        (GOOD.replace(b'"231.5000"', b"231.5"), 200, "bad_response"),
+        (GOOD.replace(b"231.5000", b"1e1000000"), 200, "bad_response"),
+        (GOOD.replace(b"231.5000", b"1e99999999999999999999"), 200, "bad_response"),
+        (GOOD.replace(b"231.5000", b"1_0"), 200, "bad_response"),
+        (GOOD.replace(b"231.5000", "٢٣١".encode()), 200, "bad_response"),
+        (GOOD.replace(b"2026-02-27", "٢٠٢٦-02-27".encode()), 200, "bad_response"),
+        (GOOD.replace(b"2026-02-27", b"0001-01-01"), 200, "bad_response"),
+        (GOOD.replace(b"2026-02-27", b"1899-12-31"), 200, "bad_response"),
+        (GOOD.replace(b"2026-02-27", b"2026-02-30"), 200, "bad_response"),
         (b"{}", 200, "bad_response"),
         (b"[]", 200, "bad_response"),
         (b"<html>", 200, "bad_response"),
@@ -70,6 +79,38 @@ def test_while_the_day_lasts_a_quote_is_of_the_time_of_its_answer() -> None:
 )
 def test_refusals_are_told_apart(body: bytes, status: int, reason: str) -> None:
     assert a_provider().parse(an_answer(body, status=status)).failures["IBM"].reason == reason
+
+
+def test_a_429_with_a_date_out_of_all_range_is_kept_and_the_gate_hears_of_it() -> None:
+    gate = OpenGate()
+    with serving() as server:
+        server.status = 429
+        server.headers = {"Retry-After": "Fri, 01 Jan 99999999999999999999 00:00:00 GMT"}
+        provider = a_provider(MARKETDATA_ALPHA_VANTAGE_BASE_URL=server.url)
+        answer = provider.fetch(("IBM",), gate=gate)
+        provider.close()
+
+    assert answer.failures["IBM"].reason == "rate_limited"
+    assert [raw.status for raw in answer.raws] == [429]
+    assert [error.reason for _, error in gate.told if error] == ["rate_limited"]
+
+
+def test_an_answer_that_breaks_the_reader_is_kept_and_the_gate_hears_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overwhelmed(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(alpha_vantage, "_quote", overwhelmed)
+    gate = OpenGate()
+    with serving() as server:
+        provider = a_provider(MARKETDATA_ALPHA_VANTAGE_BASE_URL=server.url)
+        answer = provider.fetch(("IBM",), gate=gate)
+        provider.close()
+
+    assert answer.failures["IBM"].reason == "bad_response"
+    assert [raw.status for raw in answer.raws] == [200]
+    assert [error.reason for _, error in gate.told if error] == ["bad_response"]
 
 
 def test_the_key_is_sent_and_kept_out_of_everything_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,10 +10,10 @@ York's close in winter), or at the time of the answer while the day lasts.
 """
 
 import json
+import re
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from marketdata.clock import Clock, SystemClock
 from marketdata.domain.answer import Answer, Parsed, Quote, RawResponse
-from marketdata.domain.price import parse_price
+from marketdata.domain.price import EARLIEST
 from marketdata.errors import (
     BadResponse,
     Blocked,
@@ -36,13 +36,15 @@ from marketdata.errors import (
 from marketdata.identifiers import uuid7
 from marketdata_poller.ports import Capabilities, RequestGate
 from marketdata_poller.providers import settings
-from marketdata_poller.providers.answers import combine
+from marketdata_poller.providers.answers import combine, said
 from marketdata_poller.providers.bounded import BoundedSession
+from marketdata_poller.providers.price_text import read_price
 from marketdata_poller.providers.retry_after import retry_after
 from marketdata_poller.providers.settings import AlphaVantageSettings
 
 NAME = "alpha_vantage"
 ENDPOINT = "quote"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _END_OF_DAY = time(21, 0, tzinfo=UTC)
 _KEPT_HEADERS = frozenset({"content-type", "date", "retry-after"})
 _REDACTED = "REDACTED"
@@ -134,7 +136,7 @@ class AlphaVantageProvider:
             symbols=(symbol,),
             fetched_at=fetched_at,
         )
-        self._tell(gate, self.parse(raw).failures.get(symbol))
+        self._tell(gate, said(raw, self.parse).failures.get(symbol))
         return raw
 
     def _tell(self, gate: RequestGate, error: MarketDataError | None) -> None:
@@ -152,15 +154,25 @@ def _quote(symbol: str, raw: RawResponse) -> Quote:
     if not row:
         raise UnknownSymbol(f"Alpha Vantage does not know {symbol}")
     try:
-        price = parse_price(Decimal(row["05. price"]))
-        day = datetime.strptime(row["07. latest trading day"], "%Y-%m-%d").replace(tzinfo=UTC)
-    except (KeyError, TypeError, ValueError, InvalidOperation, InvalidInput):
+        price = read_price(row["05. price"])
+        day = _day(row["07. latest trading day"])
+    except (KeyError, TypeError, ValueError, InvalidInput):
         raise BadResponse(f"Alpha Vantage's quote of {symbol} makes no sense") from None
     return Quote(
         symbol=symbol,
         price=price,
         observed_at=min(datetime.combine(day, _END_OF_DAY), raw.fetched_at.replace(microsecond=0)),
     )
+
+
+def _day(text: str) -> date:
+    """Return the trading day; raises ValueError, and TypeError for what is no text."""
+    if _DAY.fullmatch(text) is None:  # date alone takes 20260227 too, and strptime any alphabet's digits
+        raise ValueError("not a day")
+    day = date.fromisoformat(text)
+    if day < EARLIEST.date():
+        raise ValueError("not a day of a price")
+    return day
 
 
 def _content(raw: RawResponse) -> Mapping[str, object]:
