@@ -1,7 +1,9 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +177,35 @@ def test_a_word_that_is_taken_is_printable_ascii_throughout(word: str) -> None:
         assert decoded.currency == decoded.market_state == word
     else:
         assert isinstance(decoded, PoisonMessage)
+
+
+@given(strategies.price_points)
+def test_a_point_that_can_be_told_is_what_its_reader_will_have(point: PricePoint) -> None:
+    assert price_event.as_read(point) == point
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"currency": "\ud800"},
+        {"currency": "U\0D"},
+        {"currency": "U" * 33},
+        {"currency": b"USD"},
+        {"currency": object()},
+        {"market_state": "RÉGULAR"},
+        {"delayed_by_seconds": -1},
+        {"delayed_by_seconds": 2**31},
+        {"interval_seconds": 10**30},
+        {"observed_at": NOON.replace(tzinfo=None)},
+        {"observed_at": NOON.replace(tzinfo=timezone(timedelta(seconds=17)))},
+        {"provider": "any"},
+        {"symbol": "aapl"},
+        {"price": Decimal("NaN")},
+    ],
+)
+def test_a_point_whose_message_would_be_refused_or_read_as_another_is_poison(fields: dict[str, Any]) -> None:
+    with pytest.raises(PoisonMessage):
+        price_event.as_read(msgspec.structs.replace(a_price(), **fields))
 
 
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=50), strategies.price_points), max_size=20))

@@ -69,6 +69,23 @@ def encode(point: PricePoint) -> bytes:
     )
 
 
+def as_read(point: PricePoint) -> PricePoint:
+    """Return `point` as whoever reads its message will have it.
+
+    Raises PoisonMessage where `decode` would refuse the message or read another point, and where the
+    point cannot be written at all. What is asked is `decode` itself: a rule of its own would
+    sooner or later let an event leave that no consumer takes.
+    """
+    try:
+        read = decode(encode(point))
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        # A lone surrogate is no UTF-8; another kind of value has no place in JSON.
+        raise PoisonMessage(f"cannot be written: {type(error).__name__}") from None
+    if read != point:
+        raise PoisonMessage("would be read as another point")
+    return read
+
+
 def decode(value: bytes | None) -> PricePoint:
     """Return the point a message speaks of.
 
