@@ -1,11 +1,14 @@
 """A fetch cannot hold up its caller, whatever the provider does."""
 
 import threading
+from dataclasses import replace
 from itertools import count
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
-from marketdata.domain.answer import Answer, Parsed
+from marketdata.domain.answer import Answer, Parsed, RawResponse
 from marketdata.errors import RateLimited
 from marketdata_poller import fetching
 from marketdata_poller.fetching import MAX_STUCK, BoundedFetcher
@@ -88,6 +91,61 @@ def test_a_provider_that_raises_fails_its_symbols_and_nothing_else(hurried, what
 
     assert {error.reason for error in answer.failures.values()} == {reason}
     assert answer.failures.keys() == {"A", "B"}
+
+
+def an_odd_answer(raws: Any = (), quotes: Any = MappingProxyType({})) -> Answer:
+    return Answer(raws, quotes, {})
+
+
+def an_odd_raw(**fields: Any) -> RawResponse:
+    return replace(a_raw(), **fields)
+
+
+@pytest.mark.parametrize(
+    ("answered", "what"),
+    [
+        (None, "answered with NoneType"),
+        ({"A": 1}, "answered with dict"),
+        (an_odd_answer(raws=(None,)), "a raw answer is a NoneType"),
+        (
+            an_odd_answer(raws=(an_odd_raw(body="text"),)),
+            "body of a raw answer may not be a str",
+        ),
+        (an_odd_answer(quotes=None), "quotes is a NoneType"),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_fails_its_symbols_and_says_how(hurried, answered, what):
+    fetcher = BoundedFetcher(provider=lambda: ScriptedProvider(lambda *_: answered), monotonic=lambda: 0.0)
+
+    answer = fetch(fetcher)
+
+    assert answer.raws == ()
+    assert answer.failures.keys() == {"A", "B"}
+    for error in answer.failures.values():
+        assert error.reason == "upstream_unavailable"
+        assert "the provider plug-in failed" in str(error)
+        assert what in str(error)
+
+
+def test_a_provider_that_raises_is_told_by_what_it_raised(hurried):
+    answer = fetch(BoundedFetcher(provider=lambda: ScriptedProvider(broken), monotonic=lambda: 0.0))
+
+    assert str(answer.failures["A"]) == "the provider plug-in failed: ZeroDivisionError"
+
+
+def test_a_late_answer_that_breaks_the_contract_is_not_handed_over(hurried):
+    def hang_and_break(provider, symbols):
+        hang(provider, symbols)
+        return an_odd_answer(raws=(None,))
+
+    provider = ScriptedProvider(hang_and_break)
+    fetcher = BoundedFetcher(provider=lambda: provider, monotonic=hurried)
+    fetch(fetcher)
+    (attempt,) = fetcher._stuck
+    provider.let_go.set()
+    assert attempt.done.wait(20)
+
+    assert fetcher.late() == ()
 
 
 def test_a_provider_that_hangs_is_given_up_and_its_gate_is_shut(hurried):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from marketdata.domain.answer import Answer, RawResponse
 from marketdata.errors import MarketDataError, UpstreamTimeout, UpstreamUnavailable
 from marketdata.telemetry import logs
+from marketdata_poller.contract import breach
 from marketdata_poller.gate import SharedGate
 from marketdata_poller.ports import Provider
 
@@ -38,12 +39,18 @@ class _Attempt:
 
     def _run(self) -> None:
         try:
-            self.answer = self._provider.fetch(self._symbols, gate=self._gate)
+            answer = self._provider.fetch(self._symbols, gate=self._gate)
+            what = breach(answer)
+            if what is None:
+                self.answer = answer
+            else:
+                _log.error("provider broke its contract", provider=self._provider.name, what=what)
+                self.answer = failed(self._symbols, _defect(what))
         except MarketDataError as error:
             self.answer = failed(self._symbols, error)
-        except Exception:  # noqa: BLE001 - the boundary to plug-ins, whose defects are theirs alone
+        except Exception as error:  # noqa: BLE001 - the boundary to plug-ins, whose defects are theirs alone
             _log.exception("provider raised", provider=self._provider.name)
-            self.answer = failed(self._symbols, UpstreamUnavailable("the provider plug-in failed"))
+            self.answer = failed(self._symbols, _defect(type(error).__name__))
         finally:
             self.done.set()
 
@@ -102,6 +109,10 @@ class BoundedFetcher:
             (finished if attempt.done.is_set() else stuck).append(attempt)
         self._stuck = stuck
         return tuple(raw for attempt in finished if attempt.answer for raw in attempt.answer.raws)
+
+
+def _defect(what: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable(f"the provider plug-in failed: {what}")
 
 
 def failed(symbols: Sequence[str], error: MarketDataError) -> Answer:
