@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from marketdata_api.paging import PageTokens
+
 from .conftest import Api
 
 _TABLES = ("polling_jobs", "polling_schedule", "job_states", "idempotency_keys")
@@ -151,6 +153,30 @@ def test_a_bad_address_is_refused_at_its_parameter(api: Api, path: str, pointer:
     assert answer.status_code == 422, answer.text
     assert pointer in [entry["pointer"] for entry in answer.json()["errors"]]
     assert answer.json()["instance"] == path
+
+
+@pytest.mark.parametrize(
+    ("path", "of", "filters"),
+    [
+        ("/prices/poll?", "jobs", {"provider": None, "symbol": None, "suspended": None}),
+        (
+            "/prices/history?symbol=AAPL&",
+            "history",
+            {"symbol": "AAPL", "provider": None, "start": None, "end": None, "sort": "asc"},
+        ),
+        ("/prices/average?symbol=AAPL&", "averages", {"symbol": "AAPL", "provider": None, "window": 5}),
+    ],
+)
+@pytest.mark.parametrize("at", ["garbage", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00+00:00"])
+def test_a_token_signed_by_somebody_else_with_the_built_in_key_is_refused_and_never_a_500(
+    api: Api, path: str, of: str, filters: dict[str, object], at: str
+) -> None:
+    token = PageTokens().issue((at, "a\0b"), of=of, filters=filters)
+
+    answer = api.get(f"{path}page_token={token}")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "page-token-invalid")
+    assert answer.json()["errors"][0]["pointer"] == "#/page_token"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Nothing is fetched in a request: a new job is due at once, and the pollers do th
 
 import hashlib
 import re
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -62,8 +61,7 @@ async def page(needs: Needs, request: Request, query: Annotated[JobListQuery, Qu
     filters = query.model_dump(mode="json", exclude={"limit", "page_token"})
     after = None
     if query.page_token is not None:
-        at, job_id = needs.tokens.read(query.page_token, of="jobs", filters=filters)
-        after = (datetime.fromisoformat(at), UUID(job_id))
+        after = needs.tokens.read(query.page_token, of="jobs", filters=filters, tie=UUID)
     found = await needs.store.run(
         partial(
             needs.jobs.page,

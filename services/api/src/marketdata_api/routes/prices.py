@@ -1,7 +1,6 @@
 """Latest prices, averages and history."""
 
 import asyncio
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from marketdata.domain.symbol import parse_provider
 from marketdata.messages.latest import plain
 from marketdata.storage.price_reader import AveragePoint, StoredPoint
 from marketdata_api import answers, problems
@@ -101,8 +101,9 @@ async def average(needs: Needs, request: Request, query: Annotated[AverageQuery,
     filters = {"symbol": symbol, "provider": provider, "window": window}
     before, series = None, provider
     if query.page_token is not None:
-        at, series = needs.tokens.read(query.page_token, of="averages", filters=filters)
-        before = datetime.fromisoformat(at)
+        before, series = needs.tokens.read(
+            query.page_token, of="averages", filters=filters, tie=parse_provider
+        )
         limit = limit or _PAGE
     count = 1 if limit is None else limit + 1
     found = await needs.store.run(
@@ -131,8 +132,7 @@ async def history(needs: Needs, request: Request, query: Annotated[HistoryQuery,
     filters = query.model_dump(mode="json", exclude={"limit", "page_token"})
     after = None
     if query.page_token is not None:
-        at, provider = needs.tokens.read(query.page_token, of="history", filters=filters)
-        after = (datetime.fromisoformat(at), provider)
+        after = needs.tokens.read(query.page_token, of="history", filters=filters, tie=parse_provider)
     found = await needs.store.run(
         partial(
             needs.prices.history,
