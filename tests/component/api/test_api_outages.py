@@ -4,6 +4,7 @@ import time
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+import sqlalchemy as sa
 
 from marketdata.clock import SystemClock
 from support.builders import a_price
@@ -174,3 +175,54 @@ def test_an_api_before_its_schema_answers_waits_and_becomes_ready(start_api: Sta
     api.execute("update schema_state set revision = 1")
 
     eventually(lambda: second.get("/readyz").status_code == 200, within=20)
+
+
+def _locked_out(api: Api) -> int:
+    """Return how many of the API's sessions wait for a lock."""
+    with api.database.engine.connect() as connection:
+        waiting = connection.scalar(
+            sa.text(
+                "select count(*) from pg_stat_activity where datname = current_database()"
+                " and application_name = 'marketdata-api' and wait_event_type = 'Lock'"
+            )
+        )
+    return int(waiting or 0)
+
+
+def test_a_job_that_was_answered_503_for_a_lock_is_not_made_when_the_lock_is_gone(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_STORE_TIMEOUT_SECONDS="2")
+    with api.database.engine.begin() as holder:
+        holder.execute(sa.text("lock table polling_jobs in access exclusive mode"))
+
+        refused = api.poll()
+
+        assert refused.status_code == 503
+        assert "no job was made" in refused.json()["detail"]
+        eventually(lambda: _locked_out(api) == 0, within=5)
+    holds(lambda: api.count("polling_jobs") == {"polling_jobs": 0}, during=1)
+    eventually(lambda: api.poll().status_code == 202, within=20)
+    assert api.count("polling_jobs") == {"polling_jobs": 1}
+
+
+def test_a_job_whose_commit_was_not_answered_says_how_to_find_out_and_repeat_safely(start_api: Start) -> None:
+    api = start_api()
+    # A constraint that is checked at the commit, and ends the connection.
+    api.execute(
+        "create function cut() returns trigger language plpgsql as"
+        " $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$"
+    )
+    api.execute(
+        "create constraint trigger cut after insert on job_states deferrable initially deferred"
+        " for each row execute function cut()"
+    )
+
+    refused = api.poll()
+    eventually(lambda: api.get("/test-db").status_code == 200, within=20)
+    keyed = api.http.post(
+        "/prices/poll", json={"symbols": ["AAPL"], "interval": 60}, headers={"idempotency-key": "k"}
+    )
+
+    assert (refused.status_code, keyed.status_code) == (503, 503)
+    assert "unknown" in refused.json()["detail"]
+    assert "GET /prices/poll" in refused.json()["detail"]
+    assert "the same Idempotency-Key" in keyed.json()["detail"]

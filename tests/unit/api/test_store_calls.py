@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from marketdata.errors import StoreRefused, StoreTimeout, StoreUnavailable
+from marketdata.storage.engine import consent
 from marketdata_api import store as store_module
-from marketdata_api.store import StoreCalls
+from marketdata_api.store import EffectUnknown, StoreCalls
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +114,59 @@ def test_many_slow_calls_ask_for_one_probe() -> None:
 
     asyncio.run(ask())
     assert (len(doubts), len(pings)) == (2, 1)
+
+
+def outcome_of(call: Callable[[threading.Event], None]) -> type[BaseException]:
+    """Return what the deadline makes of `call`, which gets what is set when the caller has gone."""
+    gone = threading.Event()
+
+    async def ask() -> type[BaseException]:
+        store = calls(well, deadline_seconds=0.05)
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.run(lambda: call(gone))
+        gone.set()
+        await store.outage.close()
+        return caught.type
+
+    return asyncio.run(ask())
+
+
+def test_a_call_that_nobody_waits_for_any_more_may_not_commit() -> None:
+    refused: list[StoreTimeout] = []
+    ended = threading.Event()
+
+    def call(gone: threading.Event) -> None:
+        gone.wait(30)
+        try:
+            consent()
+        except StoreTimeout as error:
+            refused.append(error)
+        ended.set()
+
+    assert outcome_of(call) is StoreUnavailable
+    assert ended.wait(30)
+    assert len(refused) == 1
+
+
+def test_a_call_that_was_at_its_commit_when_the_time_was_up_may_have_been_done() -> None:
+    def call(gone: threading.Event) -> None:
+        consent()
+        gone.wait(30)
+
+    assert outcome_of(call) is EffectUnknown
+
+
+def test_a_connection_lost_before_the_commit_did_nothing_and_one_lost_in_it_may_have() -> None:
+    def lost_at_commit() -> None:
+        consent()
+        raise StoreUnavailable
+
+    async def ask(call: Callable[[], None]) -> type[BaseException]:
+        store = calls(well)
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.run(call)
+        await store.outage.close()
+        return caught.type
+
+    assert asyncio.run(ask(lost)) is StoreUnavailable
+    assert asyncio.run(ask(lost_at_commit)) is EffectUnknown

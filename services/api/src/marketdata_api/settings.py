@@ -84,7 +84,7 @@ class ApiSettings(BaseSettings):
     store_timeout_seconds: float = Field(
         5.0,
         validation_alias=_env("MARKETDATA_API_STORE_TIMEOUT_SECONDS"),
-        description="How long Postgres is waited for before the answer is 503.",
+        description="How long Postgres is waited for before the answer is 503; statements end at 4/5 of it.",
         gt=0,
         le=60,
     )

@@ -23,6 +23,9 @@ from marketdata_api.telemetry import ApiMetrics
 
 # The event loop beats each second; half a minute without a turn is a hung process, not a busy one.
 HEARTBEAT_LIMIT_SECONDS = 30.0
+# Of the API's own deadline, for one statement and the locks it waits for: what nobody waits for any more
+# is not to hold a thread and a connection.
+_STATEMENT_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,13 @@ class Wired:
 def wire(settings: Settings, clock: Clock) -> Wired:
     """Make everything; connect to nothing. Raises Misconfigured, also for a taken metrics port."""
     metrics = ApiMetrics()
-    engine = create_engine(settings.postgres, application="marketdata-api")
+    statement_seconds = min(
+        settings.postgres.statement_timeout_seconds, _STATEMENT_SHARE * settings.api.store_timeout_seconds
+    )
+    engine = create_engine(
+        settings.postgres.model_copy(update={"statement_timeout_seconds": statement_seconds}),
+        application="marketdata-api",
+    )
     prices = PostgresPriceReader(engine)
     store = StoreCalls(
         threads=settings.postgres.pool_size,

@@ -5,8 +5,11 @@ have a limit below the processes' liveness limits, so that a dead or half-open P
 noticed and never waited on for ever.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
 
 import psycopg2
 import sqlalchemy as sa
@@ -28,6 +31,8 @@ _ENDED = frozenset({errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT})
 _LACKING = frozenset({"53", "58"})
 # Above what the relay may take to publish with rows claimed, however short statements are to be.
 _IDLE_SECONDS_AT_LEAST = 30.0
+Result = TypeVar("Result")
+
 RETRYABLE = frozenset({errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED})
 
 
@@ -46,7 +51,7 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
                 "it, as it takes a special character in a password as %XX, and its own parameters only"
             ) from None
     register_uuid()  # type: ignore[no-untyped-call]  # the stub's own gap
-    timeout_ms = int(settings.statement_timeout_seconds * 1000)
+    timeout_ms = max(1, int(settings.statement_timeout_seconds * 1000))  # 0 would be no limit
     idle_ms = max(timeout_ms * 2, int(_IDLE_SECONDS_AT_LEAST * 1000))
 
     def connect() -> psycopg2.extensions.connection:
@@ -112,18 +117,62 @@ def _of(error: DBAPIError | psycopg2.Error) -> BaseException:
     return error
 
 
+class Consent:
+    """Whether work may still commit: asked right before it does, withdrawn by whoever waited for it.
+
+    Safe to use from several threads, for one piece of work.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_taken = False
+        self._is_withdrawn = False
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Return what `work` returns; its transactions commit with this consent only."""
+        before = _consent.set(self)
+        try:
+            return work()
+        finally:
+            _consent.reset(before)
+
+    def take(self) -> None:
+        """Go on to the commit; raises StoreTimeout where nobody waits for it any more."""
+        with self._lock:
+            if self._is_withdrawn:
+                raise StoreTimeout("nobody waits for this any more")
+            self._is_taken = True
+
+    def withdraw(self) -> bool:
+        """Refuse each commit that has not begun; False where one has, and may have been done."""
+        with self._lock:
+            self._is_withdrawn = True
+            return not self._is_taken
+
+
+_consent: ContextVar[Consent | None] = ContextVar("consent", default=None)
+
+
+def consent() -> None:
+    """Take the consent that this thread's work runs with, if any; raises StoreTimeout."""
+    if (given := _consent.get()) is not None:
+        given.take()
+
+
 @contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection in a transaction that commits at the end and rolls back on any error.
 
-    Raises StoreUnavailable where the database is out of reach; whether a commit whose answer was
-    lost took place is then unknown, and the caller's work must bear being done again. Where the
-    database is read-only, all connections are made anew: after a failover they lead to the new primary.
+    Raises StoreTimeout, and rolls back, where the Consent it runs with was withdrawn. Raises
+    StoreUnavailable where the database is out of reach; whether a commit whose answer was lost took
+    place is then unknown, and the caller's work must bear being done again. Where the database is
+    read-only, all connections are made anew: after a failover they lead to the new primary.
     """
     with translated():
         try:
             with engine.begin() as connection:
                 yield connection
+                consent()
         except (DBAPIError, psycopg2.Error) as error:
             if _state(error) == errorcodes.READ_ONLY_SQL_TRANSACTION:
                 # Those at work end their work first. The ping finds nothing: such a server answers it.

@@ -5,8 +5,9 @@ Nothing is fetched in a request: a new job is due at once, and the pollers do th
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -15,16 +16,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from marketdata.domain.job import PollingJob, Slo
-from marketdata.errors import InvalidInput
+from marketdata.errors import InvalidInput, StoreUnavailable
 from marketdata.identifiers import uuid7
 from marketdata.storage.job_book import JobView
 from marketdata_api import answers, problems, promises
 from marketdata_api.dependencies import Dependencies, Needs
 from marketdata_api.problems import FieldError, Problem
 from marketdata_api.schemas import Job, JobAccepted, JobChange, JobListQuery, JobPage, JobRequest
+from marketdata_api.store import EffectUnknown
 
 router = APIRouter(prefix="/prices/poll", tags=["jobs"])
 
+Result = TypeVar("Result")
+
+_UNKNOWN = (
+    "whether the job was made is unknown: look for it at GET /prices/poll before you repeat this,"
+    " or send an Idempotency-Key from the start, under which repeating makes no second job"
+)
+_UNKNOWN_UNDER_KEY = (
+    "whether the job was made is unknown: repeat this under the same Idempotency-Key, and there is one"
+)
 _key = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -41,7 +52,12 @@ async def create(
     job = _admitted(needs, wish)
     idempotency = _idempotency(idempotency_key, wish)
     try:
-        stored = await needs.store.run(partial(needs.jobs.create, job, idempotency=idempotency))
+        stored = await _done(
+            needs,
+            partial(needs.jobs.create, job, idempotency=idempotency),
+            undone="no job was made",
+            unknown=_UNKNOWN if idempotency is None else _UNKNOWN_UNDER_KEY,
+        )
     except InvalidInput as error:
         if error.field != "Idempotency-Key":
             raise
@@ -93,7 +109,7 @@ async def read(needs: Needs, job_id: UUID) -> Response:
 @router.patch("/{job_id}", summary="Suspend or resume a polling job", response_model=Job)
 async def change(needs: Needs, job_id: UUID, wish: JobChange) -> Response:
     """Suspend a job, or resume it: `{"suspended": true}`. A resumed job is due at once."""
-    view = await needs.store.run(lambda: needs.jobs.set_suspended(job_id, wish.suspended))
+    view = await _done(needs, lambda: needs.jobs.set_suspended(job_id, wish.suspended))
     if view is None:
         raise Problem(problems.JOB_NOT_FOUND)
     return answers.json(_job(view))
@@ -102,7 +118,7 @@ async def change(needs: Needs, job_id: UUID, wish: JobChange) -> Response:
 @router.delete("/{job_id}", summary="Delete a polling job", status_code=204)
 async def delete(needs: Needs, job_id: UUID) -> Response:
     """Delete a job; its prices and its ledger stay."""
-    if not await needs.store.run(lambda: needs.jobs.delete(job_id)):
+    if not await _done(needs, lambda: needs.jobs.delete(job_id)):
         raise Problem(problems.JOB_NOT_FOUND)
     return Response(status_code=204)
 
@@ -110,10 +126,27 @@ async def delete(needs: Needs, job_id: UUID) -> Response:
 @router.post("/{job_id}/runs", summary="Poll now", status_code=202)
 async def poll_now(needs: Needs, job_id: UUID) -> Response:
     """Make a job due now, beside its schedule."""
-    if not await needs.store.run(lambda: needs.jobs.poll_now(job_id)):
+    if not await _done(needs, lambda: needs.jobs.poll_now(job_id)):
         view = await needs.store.run(lambda: needs.jobs.get(job_id))
         raise Problem(problems.JOB_NOT_FOUND if view is None else problems.JOB_SUSPENDED)
     return answers.json({"job_id": job_id, "status": "accepted"}, status=202)
+
+
+async def _done(
+    needs: Dependencies,
+    change: Callable[[], Result],
+    *,
+    undone: str = "nothing was changed",
+    unknown: str = "whether it was changed is unknown, and asking once more is safe",
+) -> Result:
+    """Return what `change` returns; where the database is away, tell what is known of the effect."""
+    try:
+        return await needs.store.run(change)
+    except StoreUnavailable as error:
+        told = unknown if isinstance(error, EffectUnknown) else undone
+        raise Problem(
+            problems.DATABASE_UNAVAILABLE, f"{error}; {told}", retry_after=error.retry_after
+        ) from error
 
 
 def _admitted(needs: Dependencies, wish: JobRequest) -> PollingJob:
