@@ -77,6 +77,84 @@ def test_a_body_that_is_not_json_is_refused(api: Api, content: bytes) -> None:
     assert api.count(*_TABLES) == _EMPTY
 
 
+@pytest.mark.parametrize("named", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_job_that_is_not_said_to_be_json_is_a_415_that_says_how_to_send_it(
+    api: Api, named: str | None
+) -> None:
+    answer = api.http.post(
+        "/prices/poll",
+        content=b'{"symbols": ["AAPL"], "interval": 5}',
+        headers={} if named is None else {"content-type": named},
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-media-type")
+    assert "Send the body as application/json" in answer.json()["detail"]
+    assert answer.headers["accept"] == "application/json"
+    assert api.count(*_TABLES) == _EMPTY
+
+
+@pytest.mark.parametrize("named", ["application/json; charset=utf-8", "application/vnd.jobs+json"])
+def test_a_job_may_be_sent_under_another_name_of_json(api: Api, named: str) -> None:
+    answer = api.http.post(
+        "/prices/poll", content=b'{"symbols": ["AAPL"], "interval": 5}', headers={"content-type": named}
+    )
+
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer"),
+    [
+        (b'{"symbols":["A"],"symbols":["B"],"interval":3600}', "#/symbols"),
+        (b'{"symbols":["A"],"interval":' + b"1" * 5_000 + b"}", "#/interval"),
+        (b'{"symbols":["A"],"slo":' + b"[" * 20_000, "#"),
+        (b'{"symbols":["\xe9"]}', "#"),
+        (b'{"symbols":["A"],"\\ud800":1,"\\ud800":2}', "#/?"),
+        (b'{"symbols":["A"],"\\ud800":1}', "#"),
+    ],
+)
+def test_a_job_that_can_be_read_in_two_ways_or_not_at_all_is_refused_with_a_remedy(
+    api: Api, content: bytes, pointer: str
+) -> None:
+    answer = api.http.post("/prices/poll", content=content, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert answer.json()["detail"] != "The request cannot be read."
+    assert api.count(*_TABLES) == _EMPTY
+
+
+@pytest.mark.parametrize("interval", [None, 1.5, True, [], {}, 0, "", 10**30])
+def test_a_wrong_interval_is_one_sentence_with_what_would_be_right(api: Api, interval: object) -> None:
+    (entry,) = api.poll(interval=interval).json()["errors"]
+
+    assert entry == {
+        "pointer": "#/interval",
+        "in": "body",
+        "detail": 'interval is seconds (60) or a duration ("60s", "5m"), from 1s to 24h',
+    }
+
+
+def test_a_list_without_entries_a_lost_plus_and_other_slips_are_told_as_sentences(api: Api) -> None:
+    def said(path: str) -> str:
+        return str(api.get(path).json()["detail"])
+
+    assert api.poll(symbols=[]).json()["detail"] == "symbols is empty; give at least 1"
+    assert "%2B00:00" in said("/prices/history?symbol=AAPL&start=2026-01-01T00:00:00+00:00")
+    assert "such as 2026-01-05T14:30:00Z" in said("/prices/history?symbol=AAPL&start=yesterday")
+    assert said("/prices/latest?symbol=AAPL&symbol=MSFT") == "symbol is there more than once; give it once"
+    assert said("/prices/poll?limit=1_0") == "limit is a whole number in plain digits, such as 10"
+    assert said("/prices/poll?limit=0") == "limit is at least 1"
+    assert said("/prices/poll?suspended=perhaps") == "suspended is true or false"
+
+
+def test_a_new_job_takes_no_parameters_in_its_address(api: Api) -> None:
+    answer = api.http.post("/prices/poll?dry_run=1", json={"symbols": ["AAPL"], "interval": 60})
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/dry_run")
+    assert api.count(*_TABLES) == _EMPTY
+
+
 def test_every_wrong_value_is_named_at_once(api: Api) -> None:
     answer = api.poll(symbols=["ok", "not ok", "AAPL", "?"], interval=0, provider="X")
 
@@ -124,6 +202,13 @@ def test_an_overlong_body_is_refused_whether_its_length_is_told_or_not(api: Api,
         ("/prices/average?symbol=AAPL&window=five", "#/window"),
         ("/prices/average?symbol=AAPL&limit=0", "#/limit"),
         ("/prices/average?symbol=AAPL&page_token=x", "#/page_token"),
+        ("/prices/latest?symbol=AAPL&symbol=MSFT", "#/symbol"),
+        ("/prices/average?symbol=AAPL&symbol=MSFT", "#/symbol"),
+        ("/prices/average?symbol=AAPL&limit=1_0", "#/limit"),
+        ("/prices/history?symbol=AAPL&limit=1&limit=2", "#/limit"),
+        ("/prices/poll?suspended=true&suspended=false", "#/suspended"),
+        ("/prices/poll?limit=1_0", "#/limit"),
+        ("/prices/poll/01a204c2-a59e-79b9-b31d-72c25775818a?full=1", "#/full"),
         ("/prices/latest/batch", "#/symbols"),
         ("/prices/latest/batch?symbols=AAPL,B%20B", "#/symbols/1"),
         ("/prices/latest/batch?symbols=AAPL&symbol=MSFT", "#/symbol"),
@@ -195,6 +280,18 @@ def test_a_bad_idempotency_key_is_refused(api: Api, key: str) -> None:
         "/prices/poll",
         json={"symbols": ["AAPL"], "interval": 60},
         headers=[(b"Idempotency-Key", key.encode("latin-1"))],
+    )
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/Idempotency-Key"
+    assert api.count(*_TABLES) == _EMPTY
+
+
+def test_two_idempotency_keys_are_refused(api: Api) -> None:
+    answer = api.http.post(
+        "/prices/poll",
+        json={"symbols": ["AAPL"], "interval": 60},
+        headers=[(b"Idempotency-Key", b"a"), (b"Idempotency-Key", b"b")],
     )
 
     assert answer.status_code == 422

@@ -16,12 +16,23 @@ from support.builders import NOON, a_price, at
         (b"symbol=AAPL", ("AAPL", None), b"latest_price_AAPL_any"),
         (b"symbol=AAPL&provider=", ("AAPL", None), b"latest_price_AAPL_any"),
         (b"symbol=%5EGSPC", ("^GSPC", None), b"latest_price_^GSPC_any"),
-        (b"symbol=A&symbol=B", ("B", None), b"latest_price_B_any"),
+        (b"symbol=A&x=1&x=2", ("A", None), b"latest_price_A_any"),
         (b"x=1&symbol=A&&y", ("A", None), b"latest_price_A_any"),
     ],
 )
 def test_a_query_names_a_series_and_its_key(query: bytes, series: tuple[str, str | None], key: bytes) -> None:
     assert parse_query(query) == (series, key)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [(b"symbol=A&symbol=B", "symbol"), (b"symbol=A&provider=yfinance&provider=", "provider")],
+)
+def test_a_parameter_that_is_there_twice_is_refused_by_name(query: bytes, field: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{field} is there more than once") as caught:
+        parse_query(query)
+
+    assert caught.value.field == field
 
 
 @given(st.binary(max_size=200))

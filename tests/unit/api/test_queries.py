@@ -1,7 +1,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from marketdata_api.schemas import AverageQuery, BatchQuery, HistoryQuery, JobListQuery, LedgerQuery
+from marketdata_api.queries import AverageQuery, BatchQuery, HistoryQuery, JobListQuery, LedgerQuery
 
 
 @pytest.mark.parametrize(

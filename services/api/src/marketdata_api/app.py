@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, cast
+from typing import cast
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,8 @@ from marketdata.errors import MarketDataError
 from marketdata_api import docs, problems
 from marketdata_api.dependencies import Dependencies
 from marketdata_api.edge import Edge, instance
-from marketdata_api.problems import FieldError, Problem
+from marketdata_api.invalid import field_error
+from marketdata_api.problems import Problem
 from marketdata_api.routes import health, jobs, ledger, prices, providers, raw
 
 _MOST_FIELD_ERRORS = 20
@@ -126,23 +127,6 @@ async def _http(request: Request, raised: Exception) -> Response:
 
 async def _invalid(request: Request, raised: Exception) -> Response:
     error = cast("RequestValidationError", raised)
-    found = [_field(entry) for entry in error.errors()[:_MOST_FIELD_ERRORS]]
+    found = [field_error(entry) for entry in error.errors()[:_MOST_FIELD_ERRORS]]
     detail = "; ".join(dict.fromkeys(entry.detail for entry in found[:3]))
     return _send(request, Problem(problems.VALIDATION, detail, errors=found))
-
-
-def _field(entry: dict[str, Any]) -> FieldError:
-    where, *path = entry["loc"]
-    kind, message = entry["type"], str(entry["msg"])
-    name = str(path[-1]) if path else str(where)
-    if kind == "json_invalid":
-        return FieldError("body", [], "the body is not JSON")
-    if kind == "extra_forbidden":
-        message = f"{name[:60]} is not known here"
-    elif kind == "missing":
-        message = f"{name} is missing"
-    elif kind != "rule":
-        message = f"{'/'.join(str(step) for step in path)[:60] or where}: {message[0].lower()}{message[1:]}"
-    # A union reports each of its members; the member's name is no step of the pointer.
-    steps = [step for step in path if step not in ("int", "str", "constrained-int", "constrained-str")]
-    return FieldError(str(where), steps, message[:300])

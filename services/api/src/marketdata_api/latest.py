@@ -106,6 +106,9 @@ def parse_query(query: bytes) -> Wanted:
         fields = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_QUERY_FIELDS)
     except ValueError:
         raise InvalidInput("the query has too many parameters") from None
+    for field in ("symbol", "provider"):
+        if len(fields.get(field, ())) > 1:
+            raise InvalidInput(f"{field} is there more than once; give it once", field=field)
     if "symbol" not in fields:
         raise InvalidInput("symbol is missing; give ?symbol=AAPL", field="symbol")
     symbol = parse_symbol(fields["symbol"][-1])

@@ -187,7 +187,7 @@ class FieldError:
         """Return the entry of `errors`; the pointer is a JSON pointer (RFC 6901) as a URI fragment."""
         steps = (str(step).replace("~", "~0").replace("/", "~1") for step in self.path)
         pointer = "#" + "".join("/" + step for step in steps)
-        return {"pointer": pointer[:200], "in": self.where, "detail": self.detail}
+        return {"pointer": _sendable(pointer[:200]), "in": self.where, "detail": _sendable(self.detail)}
 
 
 class Problem(Exception):
@@ -242,7 +242,7 @@ def render(problem: Problem, *, instance: str, trace_id: str) -> Rendered:
         "type": f"/problems/{problem.kind.slug}",
         "title": problem.kind.title,
         "status": problem.kind.status,
-        "detail": problem.detail,
+        "detail": _sendable(problem.detail),
         "instance": instance[:500],
         "code": problem.kind.slug,
         "trace_id": trace_id,
@@ -254,3 +254,8 @@ def render(problem: Problem, *, instance: str, trace_id: str) -> Rendered:
     if problem.retry_after is not None:
         headers["retry-after"] = str(max(1, round(problem.retry_after.total_seconds())))
     return Rendered(problem.kind.status, headers, msgspec.json.encode(body), problem.kind)
+
+
+def _sendable(text: str) -> str:
+    # JSON may name a field by half a surrogate pair, which no UTF-8 can say.
+    return text.encode("utf-8", "replace").decode()

@@ -1,35 +1,35 @@
-"""Requests and answers as the documentation shows them.
+"""Bodies of requests and answers as the documentation shows them; `queries` has the addresses.
 
 Request models check and normalise by the domain's own rules, and refuse fields they do not know.
 Answer models only describe: routes send dictionaries built beside them.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
-from marketdata.domain import average, job, symbol
+from marketdata.domain import job, symbol
 from marketdata.errors import InvalidInput
 from marketdata_api.promises import JobPromise
 
 
-def _checked(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def checked(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return `parse` as a validator: what it refuses is told in its own words."""
+
     def check(value: Any) -> Any:
         try:
             return parse(value)
@@ -40,21 +40,14 @@ def _checked(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return check
 
 
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("rule", "the time is out of range") from None
-
-
 Symbol = Annotated[
     StrictStr,
-    AfterValidator(_checked(symbol.parse_symbol)),
+    AfterValidator(checked(symbol.parse_symbol)),
     Field(json_schema_extra={"maxLength": symbol.SYMBOL_MAX_LENGTH, "examples": ["AAPL"]}),
 ]
 Provider = Annotated[
     StrictStr,
-    AfterValidator(_checked(symbol.parse_provider)),
+    AfterValidator(checked(symbol.parse_provider)),
     Field(
         json_schema_extra={
             "pattern": symbol.PROVIDER_PATTERN,
@@ -63,9 +56,16 @@ Provider = Annotated[
         }
     ),
 ]
+
+
+def _interval(given: Any) -> int:
+    return job.parse_interval(given if isinstance(given, int | str) else "")
+
+
 Interval = Annotated[
-    StrictInt | StrictStr,
-    AfterValidator(_checked(job.parse_interval)),
+    int,
+    # Not a union, which would refuse once for each of its members.
+    PlainValidator(checked(_interval)),
     WithJsonSchema(
         {
             "anyOf": [
@@ -77,53 +77,26 @@ Interval = Annotated[
         }
     ),
 ]
-Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
-def _once_each(symbols: list[str]) -> list[str]:
+def once_each(symbols: list[str]) -> list[str]:
+    """Return `symbols` without repeats, in order."""
     return list(dict.fromkeys(symbols))
 
 
-def _symbol_list(given: Any) -> Any:
-    # A list in a query is given as symbols=A,B, as symbols=A&symbols=B, or as both.
-    parts = [given] if isinstance(given, str) else given
-    return [symbol for part in parts for symbol in part.split(",")]
+class Asked(BaseModel):
+    """What a client says; a field that nobody knows is refused."""
 
-
-Limit = Annotated[int, Field(ge=1, le=1_000)]
-PageToken = Annotated[str, Field(max_length=512)]
-Window = Annotated[int, Field(ge=average.MIN_WINDOW, le=average.MAX_WINDOW)]
-
-
-def _given(value: Any) -> Any:
-    """Return None for `?provider=`: as in the seed, an empty name is one that is left out."""
-    return None if value == "" else value
-
-
-def _after_start(end: datetime | None, given: ValidationInfo) -> datetime | None:
-    start = given.data.get("start")
-    if start is not None and end is not None and start >= end:
-        raise PydanticCustomError("rule", "end is not after start")
-    return end
-
-
-End = Annotated[Instant | None, AfterValidator(_after_start)]  # behind a `start`
-
-# In a query; a body has null for that.
-ProviderFilter = Annotated[Provider | None, BeforeValidator(_given)]
-
-
-class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PromiseRequest(_Request):
+class PromiseRequest(Asked):
     """A promise about the age of a job's prices, by the provider's clock."""
 
     max_age_seconds: Annotated[StrictInt, Field(ge=1, le=job.MAX_SLO_AGE_SECONDS)]
     target: Annotated[
         StrictStr,
-        AfterValidator(_checked(job.parse_slo_target)),
+        AfterValidator(checked(job.parse_slo_target)),
         Field(
             max_length=8,
             description="For what share of the time it should hold, in percent.",
@@ -132,11 +105,11 @@ class PromiseRequest(_Request):
     ] = job.DEFAULT_SLO_TARGET
 
 
-class JobRequest(_Request):
+class JobRequest(Asked):
     """What to poll, how often, from whom."""
 
     symbols: Annotated[
-        list[Symbol], Field(min_length=1, max_length=symbol.MAX_SYMBOLS), AfterValidator(_once_each)
+        list[Symbol], Field(min_length=1, max_length=symbol.MAX_SYMBOLS), AfterValidator(once_each)
     ]
     interval: Interval = job.DEFAULT_INTERVAL_SECONDS
     provider: Provider | None = Field(None, description="Left out: the deployment's default provider.")
@@ -151,70 +124,10 @@ class JobRequest(_Request):
     )
 
 
-class JobChange(_Request):
+class JobChange(Asked):
     """What may be changed of a job: whether it is suspended."""
 
     suspended: StrictBool
-
-
-class JobListQuery(_Request):
-    """Filters and paging of the jobs."""
-
-    provider: ProviderFilter = None
-    symbol: Symbol | None = None
-    suspended: bool | None = None
-    limit: Limit = 100
-    page_token: PageToken | None = None
-
-
-class BatchQuery(_Request):
-    """Several symbols at once."""
-
-    symbols: Annotated[
-        list[Symbol],
-        BeforeValidator(_symbol_list),
-        Field(min_length=1, max_length=symbol.MAX_SYMBOLS),
-        AfterValidator(_once_each),
-    ]
-    provider: ProviderFilter = None
-
-
-class AverageQuery(BaseModel):
-    """Which average; as the seed's endpoint it ignores what it does not know."""
-
-    symbol: Symbol
-    provider: ProviderFilter = None
-    window: Window = average.WINDOW
-    limit: Limit | None = None
-    page_token: PageToken | None = None
-
-
-class HistoryQuery(_Request):
-    """A stretch of one symbol's prices."""
-
-    symbol: Symbol
-    provider: ProviderFilter = None
-    start: Instant | None = Field(None, description="The first time included.")
-    end: Annotated[End, Field(description="The first time excluded.")] = None
-    sort: Literal["asc", "desc"] = "asc"
-    limit: Limit = 1_000
-    page_token: PageToken | None = None
-
-
-class LedgerQuery(_Request):
-    """A stretch of the ledgers; the last 24 hours where nothing is said."""
-
-    job_id: UUID | None = None
-    start: Instant | None = None
-    end: End = None
-
-
-class RawQuery(_Request):
-    """What of a raw answer is wanted."""
-
-    meta: bool = Field(
-        default=False, description="Answer with what is known about the answer instead of its bytes."
-    )
 
 
 class JobConfig(BaseModel):

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,12 +20,16 @@ from marketdata.errors import InvalidInput, StoreUnavailable
 from marketdata.identifiers import uuid7
 from marketdata.storage.job_book import JobView
 from marketdata_api import answers, problems, promises
+from marketdata_api.checked_route import CheckedRoute
 from marketdata_api.dependencies import Dependencies, Needs
 from marketdata_api.problems import FieldError, Problem
-from marketdata_api.schemas import Job, JobAccepted, JobChange, JobListQuery, JobPage, JobRequest
+from marketdata_api.queries import JobListQuery, nothing_asked
+from marketdata_api.schemas import Job, JobAccepted, JobChange, JobPage, JobRequest
 from marketdata_api.store import EffectUnknown
 
-router = APIRouter(prefix="/prices/poll", tags=["jobs"])
+router = APIRouter(prefix="/prices/poll", tags=["jobs"], route_class=CheckedRoute)
+
+_NO_QUERY = [Depends(nothing_asked)]
 
 Result = TypeVar("Result")
 
@@ -39,7 +43,9 @@ _UNKNOWN_UNDER_KEY = (
 _key = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-@router.post("", summary="Make a polling job", status_code=202, response_model=JobAccepted)
+@router.post(
+    "", summary="Make a polling job", status_code=202, response_model=JobAccepted, dependencies=_NO_QUERY
+)
 async def create(
     needs: Needs,
     request: Request,
@@ -50,6 +56,8 @@ async def create(
 ) -> Response:
     """Store a polling job, due at once; the answer does not wait for a price."""
     job = _admitted(needs, wish)
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise _bad_key("there is more than one Idempotency-Key; send one")
     idempotency = _idempotency(idempotency_key, wish)
     try:
         stored = await _done(
@@ -97,7 +105,7 @@ async def page(needs: Needs, request: Request, query: Annotated[JobListQuery, Qu
     return answers.page(request, [_job(view) for view in found[: query.limit]], token)
 
 
-@router.get("/{job_id}", summary="Read a polling job", response_model=Job)
+@router.get("/{job_id}", summary="Read a polling job", response_model=Job, dependencies=_NO_QUERY)
 async def read(needs: Needs, job_id: UUID) -> Response:
     """Return a job and how it fares."""
     view = await needs.store.run(lambda: needs.jobs.get(job_id))
@@ -106,7 +114,9 @@ async def read(needs: Needs, job_id: UUID) -> Response:
     return answers.json(_job(view))
 
 
-@router.patch("/{job_id}", summary="Suspend or resume a polling job", response_model=Job)
+@router.patch(
+    "/{job_id}", summary="Suspend or resume a polling job", response_model=Job, dependencies=_NO_QUERY
+)
 async def change(needs: Needs, job_id: UUID, wish: JobChange) -> Response:
     """Suspend a job, or resume it: `{"suspended": true}`. A resumed job is due at once."""
     view = await _done(needs, lambda: needs.jobs.set_suspended(job_id, wish.suspended))
@@ -115,7 +125,7 @@ async def change(needs: Needs, job_id: UUID, wish: JobChange) -> Response:
     return answers.json(_job(view))
 
 
-@router.delete("/{job_id}", summary="Delete a polling job", status_code=204)
+@router.delete("/{job_id}", summary="Delete a polling job", status_code=204, dependencies=_NO_QUERY)
 async def delete(needs: Needs, job_id: UUID) -> Response:
     """Delete a job; its prices and its ledger stay."""
     if not await _done(needs, lambda: needs.jobs.delete(job_id)):
@@ -123,7 +133,7 @@ async def delete(needs: Needs, job_id: UUID) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/{job_id}/runs", summary="Poll now", status_code=202)
+@router.post("/{job_id}/runs", summary="Poll now", status_code=202, dependencies=_NO_QUERY)
 async def poll_now(needs: Needs, job_id: UUID) -> Response:
     """Make a job due now, beside its schedule."""
     if not await _done(needs, lambda: needs.jobs.poll_now(job_id)):
@@ -172,12 +182,15 @@ def _idempotency(key: str | None, wish: JobRequest) -> tuple[str, bytes] | None:
     if key is None:
         return None
     if not _key.fullmatch(key):
-        detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
-        raise Problem(problems.VALIDATION, detail, errors=[FieldError("header", ["Idempotency-Key"], detail)])
+        raise _bad_key("Idempotency-Key is 1 to 255 visible ASCII characters")
     # What is asked, not how it was written: another order of fields is the same request.
     promised = (wish.slo.max_age_seconds, wish.slo.target) if wish.slo else None
     meant = msgspec.json.encode([wish.symbols, wish.interval, wish.provider, promised])
     return key, hashlib.sha256(meant).digest()
+
+
+def _bad_key(detail: str) -> Problem:
+    return Problem(problems.VALIDATION, detail, errors=[FieldError("header", ["Idempotency-Key"], detail)])
 
 
 def _config(job: PollingJob) -> dict[str, object]:

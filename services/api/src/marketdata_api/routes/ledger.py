@@ -10,10 +10,12 @@ from starlette.responses import Response
 from marketdata.errors import InvalidInput
 from marketdata.storage.ledger import EventLedgerRow, PollLedgerRow
 from marketdata_api import answers
+from marketdata_api.checked_route import CheckedRoute
 from marketdata_api.dependencies import Needs
-from marketdata_api.schemas import LedgerAnswer, LedgerQuery
+from marketdata_api.queries import LedgerQuery
+from marketdata_api.schemas import LedgerAnswer
 
-router = APIRouter(prefix="/prices/ledger", tags=["ledger"])
+router = APIRouter(prefix="/prices/ledger", tags=["ledger"], route_class=CheckedRoute)
 
 _DAY = timedelta(days=1)
 # A row per job and hour: ten thousand jobs make half a million rows in two days.

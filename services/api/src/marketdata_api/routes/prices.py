@@ -13,23 +13,22 @@ from marketdata.domain.symbol import parse_provider
 from marketdata.messages.latest import plain
 from marketdata.storage.price_reader import AveragePoint, StoredPoint
 from marketdata_api import answers, problems
+from marketdata_api.checked_route import CheckedRoute
 from marketdata_api.dependencies import Needs
 from marketdata_api.latest import NOT_FOUND_DETAIL, wish
 from marketdata_api.problems import Problem
+from marketdata_api.queries import AverageQuery, BatchQuery, HistoryQuery
 from marketdata_api.schemas import (
     Average,
     AveragePage,
-    AverageQuery,
-    BatchQuery,
     HistoryPage,
-    HistoryQuery,
     LatestBatch,
     LatestPrice,
     Provider,
     Symbol,
 )
 
-router = APIRouter(prefix="/prices", tags=["prices"])
+router = APIRouter(prefix="/prices", tags=["prices"], route_class=CheckedRoute)
 
 _PAGE = 100
 

@@ -10,11 +10,12 @@ from starlette.responses import Response
 from marketdata.domain.answer import RawResponse
 from marketdata.identifiers import time_of
 from marketdata_api import answers, problems
+from marketdata_api.checked_route import CheckedRoute
 from marketdata_api.dependencies import Needs
 from marketdata_api.problems import Problem
-from marketdata_api.schemas import RawQuery
+from marketdata_api.queries import RawQuery
 
-router = APIRouter(prefix="/prices/raw", tags=["lineage"])
+router = APIRouter(prefix="/prices/raw", tags=["lineage"], route_class=CheckedRoute)
 
 # What a browser never runs. A provider's HTML or SVG is somebody else's script on our address.
 _SAFE_TYPES = frozenset({"application/json", "text/plain", "text/csv"})
