@@ -154,6 +154,15 @@ def test_keys_are_asked_for_where_a_file_of_them_is_given(start_api: Start, tmp_
     assert api.get("/prices/raw/01a204c2-a59e-79b9-b31d-72c25775818a", headers=key).status_code == 403
     assert [api.get(path).status_code for path in ("/healthz", "/readyz", "/docs", "/test-db")] == [200] * 4
 
+    file.unlink()
+    eventually(
+        lambda: (
+            api.get("/prices/poll", headers={"x-api-key": "reader-key"}).status_code == 200
+            and api.metric("marketdata_api_keys_unreadable") == 1
+        ),
+        within=30,
+    )
+
 
 def test_the_documentation_is_complete_and_fetches_nothing_from_elsewhere(start_api: Start) -> None:
     api = start_api()

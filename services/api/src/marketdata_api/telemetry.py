@@ -75,8 +75,9 @@ class ApiMetrics:
     """Counts requests by route, method and status, where latest prices came from, and outages."""
 
     def __init__(self) -> None:
-        metrics = Metrics(("marketdata_api_dependency_",))
+        metrics = Metrics(("marketdata_api_dependency_", "marketdata_api_keys_"))
         self._away = metrics.gauge("marketdata_api_dependency_away")
+        self.keys_unreadable = metrics.gauge("marketdata_api_keys_unreadable")
         self._tallies = _Tallies()
         self.registry: CollectorRegistry = metrics.registry
         self.registry.register(self._tallies)

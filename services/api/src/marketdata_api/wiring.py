@@ -74,7 +74,9 @@ def wire(settings: Settings, clock: Clock) -> Wired:
         tokens=PageTokens(key.get_secret_value().encode() if key else None),
         readiness=readiness,
         metrics=metrics,
-        keys=KeyRing(settings.api.keys_file, clock=clock) if settings.api.keys_file else None,
+        keys=KeyRing(settings.api.keys_file, clock=clock, tell=metrics.keys_unreadable.set)
+        if settings.api.keys_file
+        else None,
         providers=settings.api.provider_names(),
         default_provider=settings.process.default_provider,
         min_interval_seconds=settings.api.min_interval_seconds,

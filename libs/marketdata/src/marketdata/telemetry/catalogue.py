@@ -290,6 +290,11 @@ CATALOGUE: tuple[Metric, ...] = (
         {"dependency": "postgres, redis"},
     ),
     Metric(
+        "marketdata_api_keys_unreadable",
+        "gauge",
+        "1 while the file of API keys is missing or broken, and those known before stay valid.",
+    ),
+    Metric(
         "marketdata_consumer_batch_events",
         "histogram",
         "Messages in one batch, written in one transaction.",
