@@ -160,6 +160,16 @@ def test_the_list_is_filtered_by_provider_symbol_and_suspension(api: Api) -> Non
     assert found(provider="replay") == []
 
 
+def test_since_when_a_symbol_fails_is_written_as_every_other_time(api: Api) -> None:
+    path = api.poll().headers["location"]
+    api.execute(
+        "update job_states set failing = jsonb_build_object('AAPL', jsonb_build_object("
+        "'reason', 'no_data', 'message', '', 'since', '2026-03-02T12:00:00.5+00:00'))"
+    )
+
+    assert api.get(path).json()["failing"]["AAPL"]["since"] == "2026-03-02T12:00:00.500000Z"
+
+
 def test_the_providers_are_listed_with_the_default_one(api: Api) -> None:
     assert api.get("/providers").json()["data"] == [
         {"name": "synthetic", "default": True},

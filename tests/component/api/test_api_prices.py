@@ -1,14 +1,16 @@
 """Tags, pages, averages, history, batches and the cache's part in them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketdata.clock import SystemClock
+from marketdata.messages.latest import render
 from support.builders import NOON, a_price, at
 from support.waiting import eventually
 
@@ -34,6 +36,29 @@ def test_a_tag_that_still_holds_answers_304_without_a_body(api: Api) -> None:
     assert again.headers["etag"] == first.headers["etag"]
     assert listed.status_code == 304
     assert other.status_code == 200
+
+
+def test_tags_on_two_lines_are_one_list(api: Api) -> None:
+    api.store(a_price())
+    tag = api.get("/prices/latest", symbol="AAPL").headers["etag"]
+
+    for method in ("GET", "HEAD"):
+        for lines in ((tag, '"x"'), ('"x"', tag)):
+            answer = api.http.request(
+                method, "/prices/latest?symbol=AAPL", headers=[("if-none-match", line) for line in lines]
+            )
+
+            assert answer.status_code == 304
+
+
+def test_a_price_fetched_in_the_last_year_there_is_is_answered(api: Api) -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    api.store(a_price(fetched_at=last, raw_response_id=uuid4()))
+
+    answer = api.get("/prices/latest", symbol="AAPL")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["fetched_at"] == "9999-12-31T23:59:59.999999Z"
 
 
 def test_a_newer_price_a_later_confirmation_and_becoming_stale_each_change_the_tag(api: Api) -> None:
@@ -81,9 +106,17 @@ def test_a_fill_never_goes_over_what_a_consumer_wrote_meanwhile(api: Api) -> Non
     assert api.cached("AAPL", "synthetic") == before
 
 
-def test_foreign_bytes_under_our_key_are_passed_over(api: Api) -> None:
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b'{"symbol":"AAPL","price":1}',
+        render(a_price(interval_seconds=30)).replace(b":100}", b":1" + b"0" * 399 + b"}"),
+    ],
+    ids=["another document", "a staleness beyond all numbers"],
+)
+def test_foreign_bytes_under_our_key_are_passed_over(api: Api, foreign: bytes) -> None:
     api.store(a_price())
-    api.redis.set("latest_price_AAPL_synthetic", b'{"symbol":"AAPL","price":1}')
+    api.redis.set("latest_price_AAPL_synthetic", foreign)
 
     answer = api.get("/prices/latest", symbol="AAPL", provider="synthetic")
 

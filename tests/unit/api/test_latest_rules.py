@@ -1,3 +1,6 @@
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +52,26 @@ def test_any_query_is_read_or_refused_and_nothing_else(query: bytes) -> None:
 def test_bytes_that_are_no_rendering_are_told_apart(rendered: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a rendering|[Ii]nvalid|utf-8|not found"):
         prepare(rendered)
+
+
+@pytest.mark.parametrize("digits", [b"9" * 400, b"1" + b"0" * 399, b"9" * 5_000])
+def test_a_staleness_beyond_all_numbers_is_no_rendering(digits: bytes) -> None:
+    rendered = render(a_price(interval_seconds=30)).replace(b":100}", b":" + digits + b"}")
+
+    with pytest.raises(ValueError, match=r"not a rendering|integer string"):
+        prepare(rendered)
+
+
+@pytest.mark.parametrize("year", [1, 1969, 9999])
+def test_a_price_of_any_year_can_be_answered(year: int) -> None:
+    first, last = datetime(year, 1, 1, tzinfo=UTC), datetime(year, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+    for fetched_at in (first, last):
+        prepared = prepare(render(a_price(fetched_at=fetched_at, raw_response_id=uuid4())))
+
+        assert prepared.last_modified.endswith(b" GMT")
+        assert prepared.body.at(NOON.timestamp())
+        assert 0 <= prepared.max_age(NOON.timestamp()) <= 60
 
 
 @pytest.mark.parametrize(

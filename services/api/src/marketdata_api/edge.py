@@ -94,7 +94,7 @@ class Edge:
         request_id = None
         for name, value in headers:
             if name == b"if-none-match":
-                tag = value
+                tag = value if tag is None else b"%s, %s" % (tag, value)  # one list (RFC 9110, 5.3)
             elif name in (b"x-request-id", b"traceparent"):
                 request_id = self._ids.of(headers)
         if request_id is None:

@@ -9,7 +9,7 @@ those that miss one SELECT.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from hashlib import blake2b
 from typing import Literal, NamedTuple, TypeVar, get_args
@@ -43,6 +43,8 @@ _LONGEST_MAX_AGE_SECONDS = 60
 _REMEMBERED = 8_192
 _LONGEST_REMEMBERED_BYTES = 128  # symbol, provider and their names fit; padding is not kept
 _MOST_QUERY_FIELDS = 32
+# Microseconds before the year 10000 are rounded into it, and no date can say that.
+_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 Kept = TypeVar("Kept")
 
@@ -85,12 +87,16 @@ def prepare(rendered: bytes) -> Prepared:
     The tags, fresh and stale, cover all but the age; they are weak because the age moves.
     """
     body = latest.read(rendered)
+    try:
+        float(body.stale_after_seconds)
+    except OverflowError:
+        raise ValueError("not a rendering of a latest price: its staleness is beyond all times") from None
     interval = interval_seconds(body.stale_after_seconds) or 0
     digest = blake2b(rendered, digest_size=12).hexdigest()
     return Prepared(
         body=body,
         tags=(f'W/"{digest}-0"'.encode(), f'W/"{digest}-1"'.encode()),
-        last_modified=formatdate(body.fetched_at, usegmt=True).encode(),
+        last_modified=formatdate(min(body.fetched_at, _LAST_SECOND), usegmt=True).encode(),
         next_fetch_at=body.fetched_at + interval,
     )
 
@@ -182,7 +188,8 @@ class LatestPrices:
                 if known is not None:
                     return known, "HIT"
         stored = await self._stored.ask(wanted)
-        return (self._known(stored) if stored is not None else None), source
+        # One that could not be prepared would be a defect, and no absence of a price.
+        return (self._prepare(stored) if stored is not None else None), source
 
     async def absence(self, wanted: Wanted) -> Problem:
         """Return why there is no price: a job covers the symbol and none has come yet, or none does."""
@@ -200,15 +207,21 @@ class LatestPrices:
         await asyncio.gather(*self._fills)
 
     def _known(self, rendered: bytes) -> Prepared | None:
+        known = self._prepared.get(rendered)
+        if known is not None:
+            return known
+        try:
+            return self._prepare(rendered)
+        except ValueError:
+            # Somebody else's bytes under our key: Postgres knows better, and the consumer
+            # replaces them with its next write.
+            _log.warning("cached price unreadable", size=len(rendered))
+            return None
+
+    def _prepare(self, rendered: bytes) -> Prepared:
         prepared = self._prepared.get(rendered)
         if prepared is None:
-            try:
-                prepared = prepare(rendered)
-            except ValueError:
-                # Somebody else's bytes under our key: Postgres knows better, and the consumer
-                # replaces them with its next write.
-                _log.warning("cached price unreadable", size=len(rendered))
-                return None
+            prepared = prepare(rendered)
             _remember(self._prepared, rendered, prepared)
         return prepared
 

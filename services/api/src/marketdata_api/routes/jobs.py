@@ -5,7 +5,8 @@ Nothing is fetched in a request: a new job is due at once, and the pollers do th
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -220,5 +221,9 @@ def _job(view: JobView) -> dict[str, object]:
         "consecutive_failures": view.consecutive_failures,
         "last_reason": view.last_reason,
         "slo": job.slo and promises.shown(job.slo, view.standing),
-        "failing": view.failing,
+        "failing": {symbol: _failure(told) for symbol, told in view.failing.items()},
     }
+
+
+def _failure(told: Mapping[str, str]) -> dict[str, str | None]:
+    return {**told, "since": answers.time(datetime.fromisoformat(told["since"]))}

@@ -62,8 +62,8 @@ async def latest(
 
     The edge answers this address before it comes here; this is the same answer, documented.
     """
-    tag = request.headers.get("if-none-match")
-    reply = await needs.latest.answer(request.scope["query_string"], tag.encode("latin-1") if tag else None)
+    tags = ", ".join(request.headers.getlist("if-none-match"))
+    reply = await needs.latest.answer(request.scope["query_string"], tags.encode("latin-1") if tags else None)
     response = Response(reply.body, status_code=reply.status)
     response.raw_headers = list(reply.headers)
     return response
