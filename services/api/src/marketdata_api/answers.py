@@ -11,6 +11,11 @@ from starlette.responses import Response
 
 from marketdata.messages.latest import format_time
 
+PAGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"Link": {"description": "The next page, as rel=next.", "schema": {"type": "string"}}}}
+}
+"""What the document says of an answer by `page`."""
+
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 

@@ -37,7 +37,7 @@ the provider's own digits. Refusals are `application/problem+json` (RFC 9457).""
 
 def create_app(dependencies: Dependencies) -> Edge:
     """Return the ASGI application."""
-    app = FastAPI(
+    app = docs.Documented(
         title="Market data",
         version=version("marketdata-api"),
         description=_ABOUT,

@@ -15,16 +15,41 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from marketdata_api.keys import scope_of
 from marketdata_api.problems import CONTENT, KINDS, NOT_FOUND, Problem
 
 _STATIC = "/static/swagger"
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "Refused; `code` says why.", "content": CONTENT},
-    "5XX": {"description": "Not possible now.", "content": CONTENT},
+    "5XX": {
+        "description": "Not possible now.",
+        "content": CONTENT,
+        "headers": {"Retry-After": {"description": "Seconds, with 503.", "schema": {"type": "integer"}}},
+    },
+}
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
 }
 
 router = APIRouter(include_in_schema=False)
+
+
+class Documented(FastAPI):
+    """An application whose document says where a key is asked for, and for which scope."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; keys are optional in it, as a deployment without any asks for none."""
+        document = super().openapi()
+        document["components"]["securitySchemes"] = _SCHEMES
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                scope = scope_of(method.upper(), path)
+                # For schemes other than OAuth the list may name roles (OpenAPI 3.1, 4.8.30).
+                operation["security"] = [{}, *({name: [scope]} for name in _SCHEMES)] if scope else []
+        return document
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -269,6 +269,12 @@ class DatabaseCheck(BaseModel):
     details: str | None = None
 
 
+class ReadinessCheck(BaseModel):
+    """`ok`, or why no requests should be sent here."""
+
+    status: str
+
+
 class PollLedgerEntry(BaseModel):
     """asked = fresh + unchanged + the sums of failed and skipped, by reason."""
 

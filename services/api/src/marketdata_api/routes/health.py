@@ -1,6 +1,7 @@
 """Liveness, readiness, version, and the seed's database check."""
 
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -9,9 +10,13 @@ from marketdata.errors import StoreUnavailable
 from marketdata.storage.schema import REVISION
 from marketdata_api import answers
 from marketdata_api.dependencies import Needs
-from marketdata_api.schemas import DatabaseCheck
+from marketdata_api.schemas import DatabaseCheck, ReadinessCheck
 
 router = APIRouter(tags=["health"])
+
+_UNREACHABLE: dict[int | str, dict[str, Any]] = {
+    503: {"description": "The database does not answer.", "model": DatabaseCheck}
+}
 
 
 @router.get("/healthz", summary="Liveness")
@@ -23,7 +28,10 @@ async def healthz() -> dict[str, str]:
 @router.get(
     "/readyz",
     summary="Readiness",
-    responses={503: {"description": "Starting, stopping, or the schema is not there yet."}},
+    response_model=ReadinessCheck,
+    responses={
+        503: {"description": "Starting, stopping, or the schema is not there yet.", "model": ReadinessCheck}
+    },
 )
 async def readyz(needs: Needs) -> Response:
     """Tell whether to send requests here: once the schema was seen, until the process stops."""
@@ -38,13 +46,18 @@ async def release() -> dict[str, str | int]:
 
 
 @router.get(
-    "/test-db", summary="Database check", response_model=DatabaseCheck, response_model_exclude_none=True
+    "/test-db",
+    summary="Database check",
+    response_model=DatabaseCheck,
+    response_model_exclude_none=True,
+    responses=_UNREACHABLE,
 )
 @router.get(
     "/prices/test-db",
     summary="Database check",
     response_model=DatabaseCheck,
     response_model_exclude_none=True,
+    responses=_UNREACHABLE,
 )
 async def test_db(needs: Needs) -> Response:
     """Tell whether the database answers, in the seed's words."""

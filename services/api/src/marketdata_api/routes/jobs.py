@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,18 @@ from marketdata_api.store import EffectUnknown
 
 router = APIRouter(prefix="/prices/poll", tags=["jobs"], route_class=CheckedRoute)
 
+_TEXT = {"schema": {"type": "string"}}
+_MADE = {
+    "Location": {"description": "Where the job is read.", **_TEXT},
+    "Idempotency-Replayed": {"description": "`true` where the job was made before.", **_TEXT},
+}
+_NAMED_OTHERWISE: dict[int | str, dict[str, Any]] = {
+    415: {
+        "description": "The body is not said to be JSON.",
+        "content": problems.CONTENT,
+        "headers": {"Accept": {"description": "What to send it as.", **_TEXT}},
+    }
+}
 _NO_QUERY = [Depends(nothing_asked)]
 
 Result = TypeVar("Result")
@@ -45,7 +57,12 @@ _key = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @router.post(
-    "", summary="Make a polling job", status_code=202, response_model=JobAccepted, dependencies=_NO_QUERY
+    "",
+    summary="Make a polling job",
+    status_code=202,
+    response_model=JobAccepted,
+    responses={202: {"headers": _MADE}, **_NAMED_OTHERWISE},
+    dependencies=_NO_QUERY,
 )
 async def create(
     needs: Needs,
@@ -80,7 +97,7 @@ async def create(
     return answers.json(accepted, status=202, headers=headers)
 
 
-@router.get("", summary="List polling jobs", response_model=JobPage)
+@router.get("", summary="List polling jobs", response_model=JobPage, responses=answers.PAGED)
 async def page(needs: Needs, request: Request, query: Annotated[JobListQuery, Query()]) -> Response:
     """List the jobs, oldest first."""
     filters = query.model_dump(mode="json", exclude={"limit", "page_token"})

@@ -93,7 +93,9 @@ async def latest_batch(needs: Needs, request: Request, query: Annotated[BatchQue
     return answers.json({"data": data, "errors": errors})
 
 
-@router.get("/average", summary="Moving average", response_model=Average | AveragePage)
+@router.get(
+    "/average", summary="Moving average", response_model=Average | AveragePage, responses=answers.PAGED
+)
 async def average(needs: Needs, request: Request, query: Annotated[AverageQuery, Query()]) -> Response:
     """Return the moving average at the newest point; with `limit`, the series of averages, newest first."""
     symbol, provider, window, limit = query.symbol, query.provider, query.window, query.limit
@@ -125,7 +127,7 @@ async def average(needs: Needs, request: Request, query: Annotated[AverageQuery,
     return answers.page(request, [_average(point) for point in found[:limit]], token, beside=beside)
 
 
-@router.get("/history", summary="Price history", response_model=HistoryPage)
+@router.get("/history", summary="Price history", response_model=HistoryPage, responses=answers.PAGED)
 async def history(needs: Needs, request: Request, query: Annotated[HistoryQuery, Query()]) -> Response:
     """Return stored prices by the provider's clock; without `provider`, of all of them, merged."""
     filters = query.model_dump(mode="json", exclude={"limit", "page_token"})
