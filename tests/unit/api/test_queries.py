@@ -26,3 +26,29 @@ def test_a_range_that_ends_before_it_begins_is_refused(
         query.model_validate({**more, "start": "2026-03-02T12:10:00Z", "end": end})
 
     assert caught.value.errors()[0]["loc"] == ("end",)
+
+
+@pytest.mark.parametrize(
+    ("start", "is_lost"),
+    [
+        ("2026-01-01T00:00:00 00:00", True),
+        ("2026-01-01T00:00:00.5 0530", True),
+        ("2026-01-01 00:00:00 02", True),
+        ("2026-01-01 00:00:00", False),
+        ("2026-01-01 00:00", False),
+        ("yesterday", False),
+    ],
+)
+def test_a_time_that_lost_its_plus_is_told_to_escape_it(start: str, *, is_lost: bool) -> None:
+    with pytest.raises(ValidationError) as caught:
+        LedgerQuery.model_validate({"start": start})
+
+    assert ("%2B" in caught.value.errors()[0]["msg"]) is is_lost
+
+
+@pytest.mark.parametrize("limit", ["1_0", "", " 10", "1.0", "\u0661\u0660", "1e1", "9" * 400])
+def test_a_number_that_only_a_lenient_reader_would_take_is_refused(limit: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobListQuery.model_validate({"limit": limit})
+
+    assert caught.value.errors()[0]["msg"] == "limit is a whole number in plain digits, such as 10"

@@ -28,8 +28,7 @@ from marketdata_api.schemas import Asked, Provider, Symbol, once_each
 
 _MOST_TOLD = 20
 _digits = re.compile(r"-?[0-9]{1,20}")
-# A + that was not escaped, which is a space in a query.
-_lost_plus = re.compile(r".*[0-9]{2}:[0-9]{2}\S* [0-9]{2}(:?[0-9]{2})?")
+_offset = re.compile(r"[0-9]{2}(:?[0-9]{2})?")
 
 
 def _utc(value: datetime) -> datetime:
@@ -40,10 +39,12 @@ def _utc(value: datetime) -> datetime:
 
 
 def _with_its_plus(given: Any) -> Any:
-    if isinstance(given, str) and _lost_plus.fullmatch(given):
-        raise PydanticCustomError(
-            "rule", "a + in an address is a space: write the offset as %2B00:00, or end the time with Z"
-        )
+    if isinstance(given, str):
+        time, _, last = given.rpartition(" ")
+        if ":" in time and _offset.fullmatch(last):
+            raise PydanticCustomError(
+                "rule", "a + in an address is a space: write the offset as %2B00:00, or end the time with Z"
+            )
     return given
 
 
@@ -65,8 +66,6 @@ def _symbol_list(given: Any) -> Any:
 Limit = Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_whole)]
 PageToken = Annotated[str, Field(max_length=512)]
 Window = Annotated[int, Field(ge=average.MIN_WINDOW, le=average.MAX_WINDOW), BeforeValidator(_whole)]
-
-
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_its_plus), AfterValidator(_utc)]
 
 
