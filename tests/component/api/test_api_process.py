@@ -51,6 +51,15 @@ def test_a_taken_port_is_one_sentence_and_exit_2(processes: Processes, variable:
         assert variable in process.output()
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "999.1.1.1"])
+def test_an_address_that_is_not_ours_is_one_sentence_and_exit_2(processes: Processes, host: str) -> None:
+    process = processes.start("marketdata_api", env=_GOOD | {"MARKETDATA_API_HOST": host})
+
+    assert process.wait() == 2
+    assert len(process.output().splitlines()) == 1
+    assert process.output().startswith(f"MARKETDATA_API_HOST: {host} ")
+
+
 def test_it_starts_without_its_dependencies_and_says_that_it_is_not_ready(processes: Processes) -> None:
     process = processes.start("marketdata_api", env=_GOOD | {"MARKETDATA_LOG_FORMAT": "json"})
     port = process.says(r'"port": (\d+), "metrics_port"', within=60)[1]

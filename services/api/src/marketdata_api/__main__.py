@@ -1,6 +1,7 @@
 """`python -m marketdata_api`: serve the API until SIGTERM."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -29,8 +30,10 @@ def main(argv: Sequence[str] | None = None, *, on_step: StepObserver = unobserve
         try:
             listener = server.listen(settings.api.host, settings.api.port)
         except OSError as error:
+            # A name that does not resolve has no errno of the system's.
+            at_fault = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
             sys.stderr.write(
-                f"MARKETDATA_API_PORT: {settings.api.host} port {settings.api.port} cannot be used: "
+                f"MARKETDATA_API_{at_fault}: {settings.api.host} port {settings.api.port} cannot be used: "
                 f"{error.strerror or error}\n"
             )
             return 2
