@@ -323,3 +323,12 @@ def test_head_is_get_without_a_body_and_options_says_what_is_allowed(api: Api) -
     assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
     assert api.http.options("/prices/latest").headers["allow"] == "GET, HEAD, OPTIONS"
     assert api.http.options("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/static/swagger/swagger-ui.css", "/docs"])
+def test_what_documents_the_api_says_what_is_allowed_too(api: Api, path: str) -> None:
+    options, put = api.http.options(path), api.http.put(path)
+
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert (put.status_code, put.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert api.http.head(path).status_code == 200

@@ -11,12 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from marketdata.errors import MarketDataError
 from marketdata_api import docs, problems
 from marketdata_api.dependencies import Dependencies
-from marketdata_api.edge import Edge, instance
+from marketdata_api.edge import VERSION_PREFIX, Edge, instance
 from marketdata_api.invalid import field_error
 from marketdata_api.problems import Problem
 from marketdata_api.routes import health, jobs, ledger, prices, providers, raw
@@ -65,7 +65,7 @@ def create_app(dependencies: Dependencies) -> Edge:
     app.add_exception_handler(MarketDataError, _refused)
     app.add_exception_handler(Problem, _refused)
     app.add_exception_handler(Exception, _refused)
-    methods = _Methods(routers)
+    methods = _Methods(app, routers)
     app.state.methods = methods
     return Edge(
         app=app,
@@ -92,14 +92,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 class _Methods:
     """Which methods each path takes: a framework's 405 names those of one route only."""
 
-    def __init__(self, routers: Sequence[APIRouter]) -> None:
-        self._routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    def __init__(self, app: FastAPI, routers: Sequence[APIRouter]) -> None:
+        # The application's own are the OpenAPI document and the folders of files.
+        found = [*app.routes, *(route for router in routers for route in router.routes)]
+        self._routes = [route for route in found if isinstance(route, Route)]
+        self._folders = [route for route in found if isinstance(route, Mount)]
 
     def of(self, path: str) -> frozenset[str]:
         methods: set[str] = set()
         for route in self._routes:
             if route.path_regex.match(path):
                 methods |= route.methods or set()
+        if any(folder.path_regex.match(path) for folder in self._folders):
+            methods.add("GET")
         if "GET" in methods:
             methods.add("HEAD")
         return frozenset(methods | {"OPTIONS"}) if methods else frozenset()
@@ -120,7 +125,8 @@ async def _http(request: Request, raised: Exception) -> Response:
     kind = _OF_STATUS.get(error.status_code, problems.MALFORMED)
     headers = dict(error.headers or {})
     if kind is problems.METHOD_NOT_ALLOWED:
-        path = request.scope["path"].removeprefix(request.scope["root_path"])
+        # Not root_path: in a folder of files that is the folder.
+        path = request.scope["path"].removeprefix(VERSION_PREFIX)
         headers["allow"] = ", ".join(sorted(request.app.state.methods.of(path)))
     return _send(request, Problem(kind, headers=headers))
 
