@@ -17,6 +17,19 @@ def test_an_empty_provider_is_one_that_is_left_out(query: type[BaseModel], more:
     assert query.model_validate({**more, "provider": ""}) == query.model_validate(more)
 
 
+@pytest.mark.parametrize(("window", "most"), [(200, 100), (199, 100), (21, 952), (20, 1_000), (5, 1_000)])
+def test_the_longer_the_window_the_fewer_averages_one_answer_has(window: int, most: int) -> None:
+    query = {"symbol": "AAPL", "window": window}
+
+    assert AverageQuery.model_validate({**query, "limit": most}).limit == most
+    if most < 1_000:
+        with pytest.raises(
+            ValidationError, match=f"with window={window} ask for limit={most} at most"
+        ) as caught:
+            AverageQuery.model_validate({**query, "limit": most + 1})
+        assert caught.value.errors()[0]["loc"] == ("limit",)
+
+
 @pytest.mark.parametrize(("query", "more"), [(HistoryQuery, {"symbol": "AAPL"}), (LedgerQuery, {})])
 @pytest.mark.parametrize("end", ["2026-03-02T12:10:00Z", "2026-03-02T12:09:59Z"])
 def test_a_range_that_ends_before_it_begins_is_refused(

@@ -27,6 +27,9 @@ from marketdata_api.problems import VALIDATION, FieldError, Problem
 from marketdata_api.schemas import Asked, Provider, Symbol, once_each
 
 _MOST_TOLD = 20
+# An answer names each price that an average is made of, with 39 bytes: about a MB. A page of the default
+# length has it with the longest window.
+_MOST_AVERAGED = 20_000
 _digits = re.compile(r"-?[0-9]{1,20}")
 _offset = re.compile(r"[0-9]{2}(:?[0-9]{2})?")
 
@@ -67,6 +70,31 @@ Limit = Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_whole)]
 PageToken = Annotated[str, Field(max_length=512)]
 Window = Annotated[int, Field(ge=average.MIN_WINDOW, le=average.MAX_WINDOW), BeforeValidator(_whole)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_its_plus), AfterValidator(_utc)]
+
+
+def _beside_window(limit: int | None, given: ValidationInfo) -> int | None:
+    window = given.data.get("window")
+    if limit is not None and window is not None and limit * window > _MOST_AVERAGED:
+        most = _MOST_AVERAGED // window
+        raise PydanticCustomError(
+            "rule",
+            "limit times window is over {product}: with window={window} ask for limit={most} at most,"
+            " and follow next_page_token",
+            {"product": _MOST_AVERAGED, "window": window, "most": most},
+        )
+    return limit
+
+
+AverageLimit = Annotated[  # behind a `window`
+    Limit | None,
+    AfterValidator(_beside_window),
+    Field(
+        description=(
+            f"How many averages, newest first; limit times window is at most {_MOST_AVERAGED}."
+            " Without it, the newest one alone."
+        )
+    ),
+]
 
 
 def _given(value: Any) -> Any:
@@ -115,7 +143,7 @@ class AverageQuery(BaseModel):
     symbol: Symbol
     provider: ProviderFilter = None
     window: Window = average.WINDOW
-    limit: Limit | None = None
+    limit: AverageLimit = None
     page_token: PageToken | None = None
 
 
