@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,20 @@ def start(
     return api
 
 
+@contextmanager
+def running_api(
+    postgres: EmbeddedPostgres, template: str, redis: EmbeddedRedis, folder: Path, **more: str
+) -> Iterator[Api]:
+    """Start an API with a database of its own that outlives a test; what ends unasked fails the last."""
+    processes = Processes(folder)
+    with servers.new_database(postgres, template) as database:
+        api = start(processes, database, redis.url(), until_ready=True, **more)
+        yield api
+        api.close()
+        unasked = processes.end()
+        assert not unasked, "\n".join([*unasked, *(text for _, text in processes.logs())])
+
+
 Start = Callable[..., Api]
 
 
@@ -207,21 +222,16 @@ def shared_api(
     own_redis: EmbeddedRedis,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Api]:
-    folder: Path = tmp_path_factory.mktemp("api")
-    processes = Processes(folder)
-    with servers.new_database(postgres_server, _template) as database:
-        api = start(
-            processes,
-            database,
-            own_redis.url(),
-            # Where an answer comes from is not to depend on how busy the machine is.
-            MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",
-            MARKETDATA_API_STORE_TIMEOUT_SECONDS="20",
-        )
+    with running_api(
+        postgres_server,
+        _template,
+        own_redis,
+        tmp_path_factory.mktemp("api"),
+        # Where an answer comes from is not to depend on how busy the machine is.
+        MARKETDATA_API_CACHE_TIMEOUT_SECONDS="20",
+        MARKETDATA_API_STORE_TIMEOUT_SECONDS="20",
+    ) as api:
         yield api
-        api.close()
-        unasked = processes.end()
-        assert not unasked, "\n".join([*unasked, *(text for _, text in processes.logs())])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from marketdata.clock import SystemClock
 from marketdata.telemetry.health import Heartbeats
 from marketdata_api import server
+from marketdata_api.connection import ConnectionLimits
 
 pytestmark = pytest.mark.usefixtures("kept_handlers")
 
@@ -33,7 +34,9 @@ def test_a_signal_that_comes_before_the_event_loop_runs_is_not_lost(
             nothing,
             listener,
             Heartbeats(SystemClock(), limit_seconds=30),
-            max_concurrency=8,
+            limits=ConnectionLimits(
+                max_connections=8, receive_seconds=1, send_seconds=1, keep_alive_seconds=1
+            ),
             shutdown_seconds=1,
         )
 

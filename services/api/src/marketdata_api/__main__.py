@@ -11,6 +11,7 @@ from marketdata.steps import StepObserver, unobserved
 from marketdata.telemetry import logs, tracing
 from marketdata_api import server
 from marketdata_api.app import create_app
+from marketdata_api.connection import ConnectionLimits
 from marketdata_api.settings import read
 from marketdata_api.tracing import traced
 from marketdata_api.wiring import wire
@@ -49,7 +50,12 @@ def main(argv: Sequence[str] | None = None, *, on_step: StepObserver = unobserve
         traced(create_app(wired.dependencies), traces),
         listener,
         wired.heartbeats,
-        max_concurrency=settings.api.max_concurrency,
+        limits=ConnectionLimits(
+            max_connections=settings.api.max_connections,
+            receive_seconds=settings.api.receive_seconds,
+            send_seconds=settings.api.send_seconds,
+            keep_alive_seconds=settings.api.keep_alive_seconds,
+        ),
         shutdown_seconds=settings.api.shutdown_seconds,
     )
     wired.health.stop()

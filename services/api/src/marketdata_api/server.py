@@ -1,71 +1,25 @@
-"""The HTTP server: uvicorn on uvloop and httptools, with the limits it leaves to its user.
+"""The HTTP server: uvicorn on uvloop and httptools, with the limits of `connection` on each client.
 
-httptools bounds neither the size of a request's head nor the time it may take to arrive; the
-protocol here does. SIGTERM lets requests under way end, within the grace period, and then the
-process ends with 0.
+How many requests are in work is the edge's to bound, for it can say so to a client. SIGTERM lets
+requests under way end, within the grace period, and then the process ends with 0.
 """
 
-import asyncio
 import signal
 import socket
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from marketdata.telemetry import logs
 from marketdata.telemetry.health import Heartbeats
+from marketdata_api.connection import BoundedProtocol, ConnectionLimits, Crowd
 
-MAX_HEAD_BYTES = 65_536
-HEAD_SECONDS = 10.0
-KEEP_ALIVE_SECONDS = 75  # above the 60 s of common load balancers, so that they close first
 BACKLOG = 2_048
 
 _log = logs.get("server")
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Cuts off who sends an endless or a dripping head."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._head_bytes = 0
-        self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        # Covers a connection that never sends anything, too.
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head:
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.close()
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._head_bytes = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._in_head = True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-        super().connection_lost(exc)
 
 
 class Server(uvicorn.Server):
@@ -99,22 +53,22 @@ def serve(
     listener: socket.socket,
     heartbeats: Heartbeats,
     *,
-    max_concurrency: int,
+    limits: ConnectionLimits,
     shutdown_seconds: int,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when all requests have ended or the grace period has."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=BoundedProtocol,
+        # A class by its annotation; what it is used for is to be called.
+        http=cast("Any", partial(BoundedProtocol, limits=limits, crowd=Crowd())),
         ws="none",
         interface="asgi3",  # told, not guessed: the edge returns a coroutine and is none
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=max_concurrency,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=shutdown_seconds,
         proxy_headers=False,
     )

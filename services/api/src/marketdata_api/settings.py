@@ -62,9 +62,45 @@ class ApiSettings(BaseSettings):
     max_concurrency: int = Field(
         1_024,
         validation_alias=_env("MARKETDATA_API_MAX_CONCURRENCY"),
-        description="Requests in work at once; more are answered 503 at once.",
+        description="Requests in work at once; more are answered 503 at once, health checks aside.",
         ge=8,
         le=65_536,
+    )
+    # An idle one costs some ten KiB: this is a tenth of the memory that the chart gives.
+    max_connections: int = Field(
+        4_096,
+        validation_alias=_env("MARKETDATA_API_MAX_CONNECTIONS"),
+        description="Connections open at once, idle ones too; more are closed as they come.",
+        ge=8,
+        le=65_536,
+    )
+    receive_seconds: float = Field(
+        10.0,
+        validation_alias=_env("MARKETDATA_API_RECEIVE_SECONDS"),
+        description=(
+            "How long the head of a request may take to arrive, and its body;"
+            " then the connection is closed, or the answer is 408."
+        ),
+        gt=0,
+        le=600,
+    )
+    send_seconds: float = Field(
+        10.0,
+        validation_alias=_env("MARKETDATA_API_SEND_SECONDS"),
+        description=(
+            "How long a client may take to read 48 KiB of an answer, or the end of it;"
+            " then the connection is cut off."
+        ),
+        gt=0,
+        le=600,
+    )
+    # Above the 60 s of common load balancers, so that they close first.
+    keep_alive_seconds: int = Field(
+        75,
+        validation_alias=_env("MARKETDATA_API_KEEP_ALIVE_SECONDS"),
+        description="How long a connection is kept open between requests.",
+        ge=1,
+        le=3_600,
     )
     shutdown_seconds: int = Field(
         20,

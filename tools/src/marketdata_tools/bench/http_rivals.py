@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from marketdata.clock import SystemClock
 from marketdata.telemetry.health import Heartbeats
 from marketdata_api import server
+from marketdata_api.connection import ConnectionLimits
 
 _BODY = (
     b'{"timestamp":"2026-11-22T18:55:00.000000Z","fetched_at":"2026-11-22T18:55:01.000000Z",'
@@ -37,6 +38,7 @@ _START = {
         (b"x-request-id", b"ce3b57d35ec53ec4d4cc000000000002"),
     ],
 }
+_LIMITS = ConnectionLimits(max_connections=4_096, receive_seconds=10, send_seconds=10, keep_alive_seconds=75)
 _END = {"type": "http.response.body", "body": _BODY}
 
 
@@ -72,7 +74,7 @@ def main(name: str, port: int, redis_url: str) -> None:
     app: ASGIApp = plain(redis_url) if name == "plain" else constant
     heartbeats = Heartbeats(SystemClock(), limit_seconds=30)
     listener = server.listen("127.0.0.1", port)
-    server.serve(app, listener, heartbeats, max_concurrency=1_024, shutdown_seconds=5)
+    server.serve(app, listener, heartbeats, limits=_LIMITS, shutdown_seconds=5)
 
 
 if __name__ == "__main__":

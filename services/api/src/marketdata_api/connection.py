@@ -1,0 +1,210 @@
+"""One client's connection: the limits that uvicorn, httptools and the transport leave to their user.
+
+httptools bounds neither the size of a request's head nor the time it may take, and a transport
+waits for ever for a client that does not read. Here a head has a size and a time, which runs only
+while one is under way; an answer has a time for each stretch of it; a body that was not awaited
+ends its connection with the answer; and what clients have not read is bounded for all of them
+together. Who is over a limit is cut off without an answer: the clients that this is for would not
+read one.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from marketdata.telemetry import logs
+
+MAX_HEAD_BYTES = 65_536
+# One read may bring ten thousand requests, and each costs kilobytes while it waits for those before.
+MAX_PIPELINED = 64
+# A transport asks for a pause at 64 KiB, so that this is room for a thousand that just reach it; an
+# eighth of what the chart lets the process have.
+MAX_UNREAD_BYTES = 67_108_864
+# What a client has to take within the time for sending: what lies between a transport's two marks,
+# so that it is asked of every client that is behind, and a slow one that reads is served to its end.
+_LEAST_READ_BYTES = 49_152
+_RESET = struct.pack("ii", 1, 0)
+
+_log = logs.get("connection")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionLimits:
+    """What a connection may take, and how many of them there may be."""
+
+    max_connections: int
+    receive_seconds: float
+    send_seconds: float
+    keep_alive_seconds: int
+
+
+@dataclass(slots=True)
+class Crowd:
+    """What the connections of one server know of each other."""
+
+    lagging: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+    """Those that wait for their clients to read, the longest first."""
+    is_full: bool = False
+
+    def relieve(self) -> None:
+        """Cut off who has not read for longest, until what is unread fits."""
+        unread = {one: one.transport.get_write_buffer_size() for one in self.lagging}
+        total = sum(unread.values())
+        for one, size in list(unread.items())[:-1]:
+            if total <= MAX_UNREAD_BYTES:
+                break
+            one.cut_off()
+            total -= size
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Cuts off who sends an endless or a dripping head, and who does not read."""
+
+    def __init__(self, *args: Any, limits: ConnectionLimits, crowd: Crowd, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+        self._crowd = crowd
+        self._head_bytes = 0
+        self._in_head = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._ahead: list[RequestResponseCycle] = []
+        self._keeps_alive = False
+        self._ending = False
+        self._unread = 0
+        self._send_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            if not self._crowd.is_full:
+                _log.warning("connections refused", most=self._limits.max_connections)
+            self._crowd.is_full = True
+            # An answer would be lost: what the client has sent is not read, so the system resets.
+            transport.abort()
+            return
+        self._crowd.is_full = False
+        # Covers a connection that never sends anything, too.
+        self._time_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head or not self._is_busy():
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_busy():
+            return
+        # What came is part of a head, or the empty lines that may stand before one; uvicorn has
+        # taken the timer of the idle connection away for it.
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._end()
+        elif not self.transport.is_closing():
+            self._time_head()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        before = self.cycle
+        super().on_headers_complete()
+        if self.pipeline:
+            self._ahead.append(before)
+            if len(self.pipeline) > MAX_PIPELINED:
+                raise ValueError("too many requests at once")  # httptools stops, uvicorn answers 400
+        # Until its body is there: an answer that does not wait for it says "close", and does.
+        cycle = self.cycle
+        self._keeps_alive = cycle.keep_alive
+        cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        if self._keeps_alive and not self._ending:
+            self.cycle.keep_alive = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ahead and not self.pipeline:
+            self._ahead.clear()
+        if self.transport.is_closing():
+            self._time_sending()
+        elif self._in_head and not self._is_busy():
+            self._time_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._crowd.lagging[self] = None
+        self._time_sending()
+        self._crowd.relieve()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._crowd.lagging.pop(self, None)
+        if self._send_timer is not None and not self.transport.is_closing():
+            self._send_timer.cancel()
+            self._send_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._end()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._time_sending()
+
+    def shutdown(self) -> None:
+        self._ending = True
+        super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.lagging.pop(self, None)
+        # uvicorn tells the last request of a connection only; the one that is being answered would
+        # go on to write, and fail.
+        for cycle in self._ahead:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        for timer in (self._head_timer, self._send_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def cut_off(self) -> None:
+        """End at once, with what is not read, here and in the system's buffer."""
+        with suppress(OSError):  # it is gone already
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: an upgrade is an offer, and one that is not taken is answered as it stands."""
+
+    def _is_busy(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn types only what is there later
+        return cycle is not None and not cycle.response_complete
+
+    def _time_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._limits.receive_seconds, self._end)
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+        self._time_sending()
+
+    def _time_sending(self) -> None:
+        if self._send_timer is None:
+            self._unread = self.transport.get_write_buffer_size()
+            self._send_timer = self.loop.call_later(self._limits.send_seconds, self._look_at_sending)
+
+    def _look_at_sending(self) -> None:
+        self._send_timer = None
+        if self.transport.get_write_buffer_size() > self._unread - _LEAST_READ_BYTES:
+            self.cut_off()
+        else:
+            self._time_sending()

@@ -1,0 +1,201 @@
+"""What a connection may take, and how many there may be of them and of requests."""
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+import pytest
+
+from marketdata_tools.embedded.postgres import EmbeddedPostgres
+from marketdata_tools.embedded.redis import EmbeddedRedis
+from support.waiting import eventually
+
+from .conftest import Api, Start, running_api
+
+_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+_LARGE = b"GET /static/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"  # 1.5 MB
+_UNFINISHED = b"POST /prices/poll HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+
+
+class Client:
+    """A connection of bytes, and what was read of it."""
+
+    def __init__(self, api: Api, *, window: int | None = None) -> None:
+        self.socket = socket.socket()
+        if window is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self.socket.settimeout(30)
+        self.socket.connect(("127.0.0.1", api.http.base_url.port))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> tuple[int, bytes]:
+        """Read one answer that has a length; return its status and its head."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = self.socket.recv(1)
+            assert more, f"closed after {head!r}"
+            head += more
+        length = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
+        while length:
+            length -= len(self.socket.recv(length))
+        return int(head.split()[1]), head.lower()
+
+    def seconds_until_closed(self) -> float:
+        """Wait until the other side closes, without an answer."""
+        since = time.monotonic()
+        assert self.socket.recv(1) == b""
+        return time.monotonic() - since
+
+    def is_cut_off(self, *, within: float) -> bool:
+        """Tell whether the connection is reset, without reading of it."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return any(event & select.POLLERR for _, event in poll.poll(within * 1_000))
+
+
+@contextmanager
+def _locked(api: Api, table: str) -> Iterator[None]:
+    """Keep everybody from a table."""
+    with api.database.engine.connect() as connection:
+        connection.exec_driver_sql(f"lock table {table} in access exclusive mode")
+        yield
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    postgres_server: EmbeddedPostgres,
+    _template: str,
+    own_redis: EmbeddedRedis,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Api]:
+    """An API that waits half a second for heads, bodies and readers, and an hour between requests."""
+    with running_api(
+        postgres_server,
+        _template,
+        own_redis,
+        tmp_path_factory.mktemp("impatient"),
+        MARKETDATA_API_RECEIVE_SECONDS="0.5",
+        MARKETDATA_API_SEND_SECONDS="0.5",
+        MARKETDATA_API_KEEP_ALIVE_SECONDS="3600",
+        MARKETDATA_API_STORE_TIMEOUT_SECONDS="30",
+        MARKETDATA_POSTGRES_STATEMENT_TIMEOUT_SECONDS="30",
+    ) as api:
+        yield api
+
+
+def test_an_idle_connection_is_kept_for_its_own_time_and_not_for_that_of_a_head(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_RECEIVE_SECONDS="0.5", MARKETDATA_API_KEEP_ALIVE_SECONDS="2")
+    with Client(api) as client:
+        client.send(_HEALTH)
+        assert client.answer()[0] == 200
+
+        assert 1.9 < client.seconds_until_closed() < 20
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [(_HEALTH, b"GET /he"), (_HEALTH, b"\r\n"), (_HEALTH + b"GET /he", b""), (b"", b"GE")]
+)
+def test_a_head_that_does_not_come_to_its_end_is_cut_off(impatient: Api, first: bytes, then: bytes) -> None:
+    with Client(impatient) as client:
+        if first:
+            client.send(first)
+            assert client.answer()[0] == 200
+        client.send(then)
+
+        assert client.seconds_until_closed() < 20
+
+
+def test_an_answer_that_takes_longer_than_a_head_may_is_sent(impatient: Api) -> None:
+    with Client(impatient) as client:
+        with _locked(impatient, "polling_jobs"):
+            client.send(b"GET /prices/poll HTTP/1.1\r\nHost: x\r\n\r\n")
+            for _ in range(2):
+                with Client(impatient) as later:
+                    later.seconds_until_closed()
+
+        assert client.answer()[0] == 200
+
+
+def test_an_answer_that_does_not_wait_for_the_body_closes_the_connection(impatient: Api) -> None:
+    with Client(impatient) as client:
+        client.send(b"OPTIONS /prices/poll HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+
+        status, head = client.answer()
+
+        assert (status, b"connection: close" in head) == (204, True)
+        client.seconds_until_closed()
+
+
+def test_a_body_that_nobody_asked_for_is_read_and_the_connection_kept(impatient: Api) -> None:
+    with Client(impatient) as client:
+        for _ in range(2):
+            client.send(
+                b"GET /prices/latest?symbol=NOPE HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n"
+                + b"x" * 40_000
+            )
+
+            status, head = client.answer()
+
+            assert (status, b"connection: close" in head) == (404, False)
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_others_are_served(impatient: Api) -> None:
+    with Client(impatient, window=4_096) as client:
+        client.send(4 * _LARGE)  # more than the system keeps for a connection
+
+        assert client.is_cut_off(within=20)
+
+    assert len(impatient.get(_LARGE.split()[1].decode()).content) > 1_000_000
+
+
+def test_a_connection_beyond_those_that_may_be_open_is_closed_as_it_comes(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_MAX_CONNECTIONS="8")
+    api.http.close()
+    with ExitStack() as open_ones:
+        clients = [open_ones.enter_context(Client(api)) for _ in range(8)]
+        for client in clients:
+            client.send(_HEALTH)
+            assert client.answer()[0] == 200
+
+        assert [_is_refused(api) for _ in range(3)] == [True] * 3
+        api.process.says("connections refused")
+        assert api.process.output().count("connections refused") == 1
+
+        clients[0].socket.close()
+        eventually(lambda: not _is_refused(api), within=20)
+
+
+def _is_refused(api: Api) -> bool:
+    with Client(api) as client:
+        try:
+            client.send(_HEALTH)
+            return client.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+def test_an_upgrade_that_is_not_taken_is_answered_as_it_stands_and_logs_nothing(
+    impatient: Api, protocol: bytes
+) -> None:
+    before = impatient.process.output()
+    with Client(impatient) as client:
+        client.send(_HEALTH[:-2] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n")
+        assert client.answer()[0] == 200
+        client.send(_HEALTH)
+        assert client.answer()[0] == 200
+
+    assert impatient.process.output() == before
