@@ -129,6 +129,22 @@ def test_an_answer_that_takes_longer_than_a_head_may_is_sent(impatient: Api) -> 
         assert client.answer()[0] == 200
 
 
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 60000\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{"]
+)
+@pytest.mark.parametrize("request_line", [b"GET /prices/latest?symbol=AAPL", b"POST /prices/poll"])
+def test_a_body_that_does_not_come_to_its_end_is_answered_and_its_connection_closed(
+    impatient: Api, request_line: bytes, body: bytes
+) -> None:
+    with Client(impatient) as client:
+        client.send(request_line + b" HTTP/1.1\r\nHost: x\r\n" + body)
+
+        status, head = client.answer()
+
+        assert (status, b"connection: close" in head) == (408, True)
+        client.seconds_until_closed()
+
+
 def test_an_answer_that_does_not_wait_for_the_body_closes_the_connection(impatient: Api) -> None:
     with Client(impatient) as client:
         client.send(b"OPTIONS /prices/poll HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
@@ -159,6 +175,44 @@ def test_a_client_that_does_not_read_is_cut_off_and_others_are_served(impatient:
         assert client.is_cut_off(within=20)
 
     assert len(impatient.get(_LARGE.split()[1].decode()).content) > 1_000_000
+
+
+def test_idle_connections_are_no_requests_in_work(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_MAX_CONCURRENCY="8")
+    with ExitStack() as idle:
+        for _ in range(20):
+            client = idle.enter_context(Client(api))
+            client.send(_HEALTH)
+            assert client.answer()[0] == 200
+
+        assert api.get("/prices/latest", symbol="NOPE").status_code == 404
+        assert api.get("/providers").status_code == 200
+
+
+def test_a_request_beyond_those_in_work_is_refused_with_a_problem_and_counted(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_MAX_CONCURRENCY="8")
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(Client(api)).send(_UNFINISHED)
+        for path, route in (
+            ("/prices/latest", "/prices/latest"),
+            ("/v1/prices/latest", "/prices/latest"),
+            ("/providers", "unmatched"),
+        ):
+            eventually(lambda path=path: api.get(path).status_code == 503, within=20)  # type: ignore[misc]
+            counted = f'marketdata_api_requests_total{{method="GET",route="{route}",status="503"}}'
+            before = api.metric(counted)
+
+            refused = api.get(path)
+
+            assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"] == "1"
+            assert refused.json()["trace_id"] == refused.headers["x-request-id"]
+            eventually(lambda c=counted, b=before: api.metric(c) == b + 1, within=20)  # type: ignore[misc]
+        for health in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
+            assert api.get(health).status_code == 200
+    eventually(lambda: api.get("/providers").status_code == 200, within=20)
 
 
 def test_a_connection_beyond_those_that_may_be_open_is_closed_as_it_comes(start_api: Start) -> None:

@@ -73,7 +73,9 @@ def create_app(dependencies: Dependencies) -> Edge:
         allowed=methods.of,
         metrics=dependencies.metrics,
         clock=dependencies.clock,
+        max_in_work=dependencies.max_in_work,
         max_body_bytes=dependencies.max_body_bytes,
+        body_seconds=dependencies.body_seconds,
         keys=dependencies.keys,
     )
 

@@ -34,7 +34,9 @@ class Dependencies:
     providers: tuple[str, ...]
     default_provider: str
     min_interval_seconds: int
+    max_in_work: int
     max_body_bytes: int
+    body_seconds: float
 
 
 def _dependencies(request: Request) -> Dependencies:

@@ -1,7 +1,8 @@
 """The outermost layer: what holds for every request, and the short way for the busiest one.
 
-Every answer carries X-Request-Id and is counted. A body is read whole before any route sees it,
-within a limit of size and time. HEAD is GET without its body, OPTIONS says what is allowed, and
+Every answer carries X-Request-Id and is counted. So many requests are in work at once, and more are
+refused; health is told whatever happens. A body is read whole before any route sees it, within a
+limit of size and time. HEAD is GET without its body, OPTIONS says what is allowed, and
 everything is served under /v1 too. GET /prices/latest goes from here straight to its bytes.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,10 +25,15 @@ from marketdata_api.telemetry import LATEST_ROUTE, ApiMetrics
 
 VERSION_PREFIX = "/v1"
 MAX_ADDRESS_BYTES = 32_768  # 500 symbols of 32 characters in a query, and half as much again
-BODY_SECONDS = 10.0
 ON_ROUTE = "marketdata.on_route"  # in a scope: is told the template of the route
 
 _LATEST_PATHS = frozenset({LATEST_ROUTE, VERSION_PREFIX + LATEST_ROUTE})
+# Who asks these would end a process that is only busy, or send the others what it refuses.
+_HEALTH_PATHS = frozenset(
+    prefix + path for prefix in ("", VERSION_PREFIX) for path in ("/healthz", "/readyz")
+)
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+_NOTED_HEADERS = _BODY_HEADERS | {b"x-request-id", b"traceparent"}
 _request_id = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _traceparent = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -66,7 +73,9 @@ class Edge:
         allowed: Callable[[str], frozenset[str]],
         metrics: ApiMetrics,
         clock: Clock,
+        max_in_work: int,
         max_body_bytes: int,
+        body_seconds: float,
         keys: KeyRing | None,
     ) -> None:
         """Take `allowed`, which names the methods of a path, none for a path that is not served."""
@@ -75,7 +84,10 @@ class Edge:
         self._allowed = allowed
         self._metrics = metrics
         self._clock = clock
+        self._max_in_work = max_in_work
+        self._in_work = 0
         self._max_body = max_body_bytes
+        self._body_seconds = body_seconds
         self._keys = keys
         self._ids = RequestIds()
 
@@ -84,24 +96,29 @@ class Edge:
         if scope["type"] != "http":
             return self._app(scope, receive, send)
         if scope["path"] in _LATEST_PATHS and scope["method"] == "GET":
-            return self._answer_latest(scope, send)
+            return self._answer_latest(scope, receive, send)
         return self._answer(scope, receive, send)
 
-    async def _answer_latest(self, scope: Scope, send: Send) -> None:
+    async def _answer_latest(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._clock.monotonic()
         headers = scope["headers"]
         tag = None
         request_id = None
+        has_body = False
         for name, value in headers:
             if name == b"if-none-match":
                 tag = value if tag is None else b"%s, %s" % (tag, value)  # one list (RFC 9110, 5.3)
-            elif name in (b"x-request-id", b"traceparent"):
-                request_id = self._ids.of(headers)
+            elif name in _NOTED_HEADERS:
+                if name in _BODY_HEADERS:
+                    has_body = True
+                else:
+                    request_id = self._ids.of(headers)
         if request_id is None:
             request_id = self._ids.new()
+        self._in_work += 1
         try:
-            if self._keys is not None:
-                self._keys.check(headers, method="GET", path=LATEST_ROUTE)
+            if self._in_work > self._max_in_work or has_body or self._keys is not None:
+                await self._admit_latest(scope, receive, has_body=has_body)
             if len(scope["query_string"]) > MAX_ADDRESS_BYTES:
                 raise Problem(problems.URI_TOO_LONG)
             status, fields, body, source = await self._latest.answer(scope["query_string"], tag)
@@ -109,10 +126,21 @@ class Edge:
             status, fields, body = self._refusal(error, scope, request_id)
         else:
             self._metrics.latest(source)
+        finally:
+            self._in_work -= 1
         fields.append((b"x-request-id", request_id))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
         self._metrics.request(LATEST_ROUTE, "GET", status, self._clock.monotonic() - started)
+
+    async def _admit_latest(self, scope: Scope, receive: Receive, *, has_body: bool) -> None:
+        """Do what most requests for a latest price can do without; raises Problem."""
+        if self._in_work > self._max_in_work:
+            raise _overloaded()
+        if self._keys is not None:
+            self._keys.check(scope["headers"], method="GET", path=LATEST_ROUTE)
+        if has_body:
+            await self._body(scope, receive)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._clock.monotonic()
@@ -134,7 +162,11 @@ class Edge:
                     message["body"] = b""
             await send(message)
 
+        counts = scope["path"] not in _HEALTH_PATHS
+        self._in_work += counts
         try:
+            if counts and self._in_work > self._max_in_work:
+                raise _overloaded()
             await self._admitted(scope, receive, finish)
         except (Exception, asyncio.CancelledError) as error:
             status, fields, body = self._refusal(error, scope, request_id)
@@ -143,6 +175,8 @@ class Edge:
                 await finish({"type": "http.response.body", "body": body})
             elif not ended:
                 raise  # half an answer is out: only cutting the connection tells the client
+        finally:
+            self._in_work -= counts
         route = getattr(scope.get("route"), "path", "unmatched")
         if (matched := scope.get(ON_ROUTE)) is not None:
             matched(route)
@@ -179,7 +213,7 @@ class Edge:
         body = b""
         more = True
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 while more:
                     message = await receive()
                     body += message.get("body", b"")
@@ -212,6 +246,10 @@ class Edge:
         ]
         fields.append((b"content-length", b"%d" % len(rendered.body)))
         return rendered.status, fields, rendered.body
+
+
+def _overloaded() -> Problem:
+    return Problem(problems.OVERLOADED, retry_after=timedelta(seconds=1))
 
 
 def instance(scope: Scope) -> str:

@@ -135,6 +135,13 @@ BUDGET_EXHAUSTED = Kind(
     "Budget exhausted",
     "The deployment's own request budget for this provider is used up for now.",
 )
+OVERLOADED = Kind(
+    "overloaded",
+    503,
+    "Overloaded",
+    "As many requests are in work as this process takes at once; nothing was done. Try again after"
+    " Retry-After.",
+)
 STOPPING = Kind(
     "stopping",
     503,

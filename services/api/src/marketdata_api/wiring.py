@@ -80,7 +80,9 @@ def wire(settings: Settings, clock: Clock) -> Wired:
         providers=settings.api.provider_names(),
         default_provider=settings.process.default_provider,
         min_interval_seconds=settings.api.min_interval_seconds,
+        max_in_work=settings.api.max_concurrency,
         max_body_bytes=settings.api.max_body_bytes,
+        body_seconds=settings.api.receive_seconds,
     )
     heartbeats = Heartbeats(clock, limit_seconds=HEARTBEAT_LIMIT_SECONDS)
     health = HealthServer(

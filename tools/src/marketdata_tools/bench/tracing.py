@@ -215,7 +215,9 @@ def _edge() -> Edge:
         allowed=lambda _: frozenset(),
         metrics=ApiMetrics(),
         clock=clock,
+        max_in_work=1_024,
         max_body_bytes=65_536,
+        body_seconds=10,
         keys=None,
     )
 
