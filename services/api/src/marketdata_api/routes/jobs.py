@@ -62,7 +62,6 @@ _key = re.compile(r"[\x21-\x7e]{1,255}")
     status_code=202,
     response_model=JobAccepted,
     responses={202: {"headers": _MADE}, **_NAMED_OTHERWISE},
-    dependencies=_NO_QUERY,
 )
 async def create(
     needs: Needs,
