@@ -154,6 +154,16 @@ def test_the_seed_s_own_endpoint_goes_on_ignoring_what_its_address_carries(api: 
     assert answer.status_code == 202
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["/prices/latest?symbol=NOPE&provider=", "/prices/average?symbol=NOPE&start=1&start=2"]
+)
+def test_the_seed_s_endpoints_ask_nothing_of_parameters_that_they_do_not_know(
+    api: Api, method: str, path: str
+) -> None:
+    assert api.http.request(method, path).status_code == 404
+
+
 def test_every_wrong_value_is_named_at_once(api: Api) -> None:
     answer = api.poll(symbols=["ok", "not ok", "AAPL", "?"], interval=0, provider="X")
 
@@ -215,6 +225,8 @@ def test_an_overlong_body_is_refused_whether_its_length_is_told_or_not(api: Api,
         ("/prices/history?symbol=AAPL&limit=1001", "#/limit"),
         ("/prices/history?symbol=AAPL&sort=up", "#/sort"),
         ("/prices/history?symbol=AAPL&start=yesterday", "#/start"),
+        ("/prices/history?symbol=AAPL&start=1767600000", "#/start"),
+        ("/prices/poll?suspended=yes", "#/suspended"),
         ("/prices/history?symbol=AAPL&start=2026-01-01T00:00:00", "#/start"),
         ("/prices/history?symbol=AAPL&start=0001-01-01T00:00:00%2B23:59", "#/start"),
         ("/prices/history?symbol=AAPL&sorted=asc", "#/sorted"),

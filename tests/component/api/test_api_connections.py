@@ -155,6 +155,34 @@ def test_an_answer_that_does_not_wait_for_the_body_closes_the_connection(impatie
         client.seconds_until_closed()
 
 
+def test_a_request_whose_body_was_given_up_takes_no_effect(impatient: Api) -> None:
+    job = impatient.http.post("/prices/poll", json={"symbols": ["GONE"], "interval": 3600}).json()["job_id"]
+    counted = 'marketdata_api_requests_total{method="DELETE",route="unmatched",status="408"}'
+    before = impatient.metric(counted)
+    with Client(impatient) as client:
+        client.send(
+            b"DELETE /prices/poll/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{" % job.encode()
+        )
+    eventually(lambda: impatient.metric(counted) == before + 1, within=20)
+
+    assert impatient.get(f"/prices/poll/{job}").status_code == 200
+
+
+def test_a_refusal_waits_for_the_body_that_is_on_its_way(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_MAX_CONCURRENCY="8")
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(Client(api)).send(_UNFINISHED)
+        eventually(lambda: api.get("/providers").status_code == 503, within=20)
+        with Client(api) as client:
+            client.send(b"POST /prices/poll HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+            client.send(b"}")
+
+            status, head = client.answer()
+
+            assert (status, b"connection: close" in head) == (503, False)
+
+
 def test_a_body_that_nobody_asked_for_is_read_and_the_connection_kept(impatient: Api) -> None:
     with Client(impatient) as client:
         for _ in range(2):
@@ -215,7 +243,7 @@ def test_a_request_beyond_those_in_work_is_refused_with_a_problem_and_counted(st
     eventually(lambda: api.get("/providers").status_code == 200, within=20)
 
 
-def test_a_connection_beyond_those_that_may_be_open_is_closed_as_it_comes(start_api: Start) -> None:
+def test_a_connection_beyond_those_that_may_be_open_takes_the_place_of_an_idle_one(start_api: Start) -> None:
     api = start_api(MARKETDATA_API_MAX_CONNECTIONS="8")
     api.http.close()
     with ExitStack() as open_ones:
@@ -224,9 +252,25 @@ def test_a_connection_beyond_those_that_may_be_open_is_closed_as_it_comes(start_
             client.send(_HEALTH)
             assert client.answer()[0] == 200
 
+        assert not _is_refused(api)
+        clients[0].seconds_until_closed()
+        for client in clients[1:]:
+            client.send(_HEALTH)
+            assert client.answer()[0] == 200
+
+
+def test_a_connection_beyond_those_that_may_be_open_is_closed_where_none_is_idle(start_api: Start) -> None:
+    api = start_api(MARKETDATA_API_MAX_CONNECTIONS="8")
+    api.http.close()
+    with ExitStack() as open_ones:
+        clients = [open_ones.enter_context(Client(api)) for _ in range(8)]
+        for client in clients:
+            client.send(_UNFINISHED)
+
+        eventually(lambda: _is_refused(api), within=5)
         assert [_is_refused(api) for _ in range(3)] == [True] * 3
-        api.process.says("connections refused")
-        assert api.process.output().count("connections refused") == 1
+        api.process.says("connections are at their most")
+        assert api.process.output().count("connections are at their most") == 1
 
         clients[0].socket.close()
         eventually(lambda: not _is_refused(api), within=20)

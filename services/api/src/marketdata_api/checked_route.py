@@ -19,9 +19,10 @@ class CheckedRoute(APIRoute):
         """Return the framework's handler behind these checks."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        single = queries.single(self.dependant.query_params)
 
         async def check(request: Request) -> Response:
-            queries.require_single(request.scope["query_string"])
+            queries.require_single(request.scope["query_string"], single)
             if takes_body:
                 request = _Read(request.scope, request.receive)
                 if body := await request.body():

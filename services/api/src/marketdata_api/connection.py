@@ -2,15 +2,18 @@
 
 httptools bounds neither the size of a request's head nor the time it may take, and a transport
 waits for ever for a client that does not read. Here a head has a size and a time, which runs only
-while one is under way; an answer has a time for each stretch of it; a body that was not awaited
+while one is awaited; an answer has a time for each stretch of it; a body that was not awaited
 ends its connection with the answer; and what clients have not read is bounded for all of them
 together. Who is over a limit is cut off without an answer: the clients that this is for would not
-read one.
+read one. Where there are as many connections as may be, who has been idle for longest makes room.
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +25,12 @@ from marketdata.telemetry import logs
 MAX_HEAD_BYTES = 65_536
 # One read may bring ten thousand requests, and each costs kilobytes while it waits for those before.
 MAX_PIPELINED = 64
-# A transport asks for a pause at 64 KiB, so that this is room for a thousand that just reach it; an
-# eighth of what the chart lets the process have.
+# Of those that are behind, which a client is with more than the high mark; an eighth of what the chart
+# lets the process have. The default of MAX_CONNECTIONS below that mark holds as much again.
 MAX_UNREAD_BYTES = 67_108_864
-# What a client has to take within the time for sending: what lies between a transport's two marks,
-# so that it is asked of every client that is behind, and a slow one that reads is served to its end.
-_LEAST_READ_BYTES = 49_152
+_MARKS = {"high": 16_384, "low": 4_096}
+# What a client has to take within the time for sending, so that a slow one that reads is served to its end.
+_LEAST_READ_BYTES = 8_192
 _RESET = struct.pack("ii", 1, 0)
 
 _log = logs.get("connection")
@@ -49,6 +52,8 @@ class Crowd:
 
     lagging: "dict[BoundedProtocol, None]" = field(default_factory=dict)
     """Those that wait for their clients to read, the longest first."""
+    idle: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+    """Those on which nothing is under way, the longest first."""
     is_full: bool = False
 
     def relieve(self) -> None:
@@ -72,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
-        self._ahead: list[RequestResponseCycle] = []
+        self._ahead: deque[RequestResponseCycle] = deque()
         self._keeps_alive = False
         self._ending = False
         self._unread = 0
@@ -80,28 +85,27 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections:
-            if not self._crowd.is_full:
-                _log.warning("connections refused", most=self._limits.max_connections)
-            self._crowd.is_full = True
+        transport.set_write_buffer_limits(**_MARKS)
+        if len(self.connections) <= self._limits.max_connections:
+            self._crowd.is_full = False
+        elif not self._make_room():
             # An answer would be lost: what the client has sent is not read, so the system resets.
             transport.abort()
             return
-        self._crowd.is_full = False
         # Covers a connection that never sends anything, too.
         self._time_head()
+        self._crowd.idle[self] = None
 
     def data_received(self, data: bytes) -> None:
+        self._crowd.idle.pop(self, None)
         if self._in_head or not self._is_busy():
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._is_busy():
-            return
-        # What came is part of a head, or the empty lines that may stand before one; uvicorn has
-        # taken the timer of the idle connection away for it.
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._end()
-        elif not self.transport.is_closing():
+            self._end_unanswered()
+        elif not self._is_busy() and not self.transport.is_closing():
+            # What came is part of a head, or the empty lines that may stand before one; uvicorn has
+            # taken the timer of the idle connection away for it.
             self._time_head()
 
     def on_message_begin(self) -> None:
@@ -132,12 +136,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._ahead and not self.pipeline:
-            self._ahead.clear()
-        if self.transport.is_closing():
+        while self._ahead and self._ahead[0].response_complete:
+            self._ahead.popleft()
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self._time_sending()
-        elif self._in_head and not self._is_busy():
-            self._time_head()
+        elif not self._is_busy():
+            if self._in_head:
+                self._time_head()
+            else:
+                self._crowd.idle[self] = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -153,18 +160,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self._send_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        self._end()
+        self.end()
 
     def send_400_response(self, msg: str) -> None:
+        if self._is_busy():  # the client would take it for the answer that it waits for
+            self.cut_off()
+            return
         super().send_400_response(msg)
         self._time_sending()
 
     def shutdown(self) -> None:
         self._ending = True
         super().shutdown()
+        if self.transport.is_closing():
+            self._time_sending()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._crowd.lagging.pop(self, None)
+        self._crowd.idle.pop(self, None)
         # uvicorn tells the last request of a connection only; the one that is being answered would
         # go on to write, and fail.
         for cycle in self._ahead:
@@ -184,27 +197,55 @@ class BoundedProtocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade is an offer, and one that is not taken is answered as it stands."""
 
+    def _make_room(self) -> bool:
+        if not self._crowd.is_full:
+            _log.warning("connections are at their most", most=self._limits.max_connections)
+        self._crowd.is_full = True
+        one = next(iter(self._crowd.idle), None)
+        if one is None:
+            return False
+        self._crowd.idle.pop(one)
+        one.end()
+        return True
+
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn types only what is there later
         return cycle is not None and not cycle.response_complete
 
     def _time_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._limits.receive_seconds, self._end)
+            self._head_timer = self.loop.call_later(self._limits.receive_seconds, self.end)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Close, with the time for sending for what is not read yet."""
         if not self.transport.is_closing():
             self.transport.close()
         self._time_sending()
 
+    def _end_unanswered(self) -> None:
+        if self._is_busy():
+            self.cut_off()
+        else:
+            self.end()
+
     def _time_sending(self) -> None:
         if self._send_timer is None:
-            self._unread = self.transport.get_write_buffer_size()
+            self._unread = self._unread_bytes()
             self._send_timer = self.loop.call_later(self._limits.send_seconds, self._look_at_sending)
 
     def _look_at_sending(self) -> None:
         self._send_timer = None
-        if self.transport.get_write_buffer_size() > self._unread - _LEAST_READ_BYTES:
-            self.cut_off()
-        else:
-            self._time_sending()
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            if self._unread_bytes() > max(0, self._unread - _LEAST_READ_BYTES):
+                self.cut_off()
+            else:
+                self._time_sending()
+
+    def _unread_bytes(self) -> int:
+        """Count what the system holds too: it takes more of the transport when a third of its MBs is free."""
+        unread = self.transport.get_write_buffer_size()
+        with suppress(OSError):  # it is gone already
+            place = self.transport.get_extra_info("socket").fileno()
+            (queued,) = struct.unpack("i", fcntl.ioctl(place, termios.TIOCOUTQ, struct.pack("i", 0)))
+            unread += queued
+        return unread

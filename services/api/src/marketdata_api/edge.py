@@ -135,12 +135,13 @@ class Edge:
 
     async def _admit_latest(self, scope: Scope, receive: Receive, *, has_body: bool) -> None:
         """Do what most requests for a latest price can do without; raises Problem."""
-        if self._in_work > self._max_in_work:
+        is_over = self._in_work > self._max_in_work
+        if has_body:
+            await self._body(scope, receive)
+        if is_over:
             raise _overloaded()
         if self._keys is not None:
             self._keys.check(scope["headers"], method="GET", path=LATEST_ROUTE)
-        if has_body:
-            await self._body(scope, receive)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._clock.monotonic()
@@ -150,10 +151,18 @@ class Edge:
         scope["state"]["request_id"] = request_id.decode()
         sent = 0
         ended = False
+        counts = scope["path"] not in _HEALTH_PATHS
+
+        def give_back() -> None:
+            # Once an answer goes out a slow reader is the connection's to bound.
+            nonlocal counts
+            self._in_work -= counts
+            counts = False
 
         async def finish(message: Message) -> None:
             nonlocal sent, ended
             if message["type"] == "http.response.start":
+                give_back()
                 sent = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             else:
@@ -162,12 +171,9 @@ class Edge:
                     message["body"] = b""
             await send(message)
 
-        counts = scope["path"] not in _HEALTH_PATHS
         self._in_work += counts
         try:
-            if counts and self._in_work > self._max_in_work:
-                raise _overloaded()
-            await self._admitted(scope, receive, finish)
+            await self._admitted(scope, receive, finish, is_over=counts and self._in_work > self._max_in_work)
         except (Exception, asyncio.CancelledError) as error:
             status, fields, body = self._refusal(error, scope, request_id)
             if not sent:
@@ -176,14 +182,17 @@ class Edge:
             elif not ended:
                 raise  # half an answer is out: only cutting the connection tells the client
         finally:
-            self._in_work -= counts
+            give_back()
         route = getattr(scope.get("route"), "path", "unmatched")
         if (matched := scope.get(ON_ROUTE)) is not None:
             matched(route)
         self._metrics.request(route, method, sent, self._clock.monotonic() - started)
 
-    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send, *, is_over: bool) -> None:
         path = scope["path"].removeprefix(scope["root_path"])
+        if is_over:
+            await self._body(scope, receive)
+            raise _overloaded()
         if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
             raise Problem(problems.URI_TOO_LONG)
         if scope["method"] == "OPTIONS" and (methods := self._allowed(path)):
@@ -193,9 +202,11 @@ class Edge:
             return
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
+        # First the body, which is bounded: a client that has not sent it all may lose an answer to a reset.
+        # Not for checks of health, which no limit on requests in work holds back.
+        body: bytes | None = b"" if scope["path"] in _HEALTH_PATHS else await self._body(scope, receive)
         if self._keys is not None:
             self._keys.check(scope["headers"], method=scope["method"], path=path)
-        body = await self._body(scope, receive)
 
         async def replay() -> Message:
             nonlocal body
@@ -216,6 +227,8 @@ class Edge:
             async with asyncio.timeout(self._body_seconds):
                 while more:
                     message = await receive()
+                    if message["type"] == "http.disconnect":  # what came is no request
+                        raise Problem(problems.TIMEOUT, headers={"connection": "close"})
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > self._max_body:

@@ -6,6 +6,7 @@ refused: a typo is not to pass for another question. The seed's endpoints ignore
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -31,6 +32,7 @@ _MOST_TOLD = 20
 # length has it with the longest window.
 _MOST_AVERAGED = 20_000
 _digits = re.compile(r"-?[0-9]{1,20}")
+_time = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 _offset = re.compile(r"[0-9]{2}(:?[0-9]{2})?")
 
 
@@ -41,8 +43,12 @@ def _utc(value: datetime) -> datetime:
         raise PydanticCustomError("rule", "the time is out of range") from None
 
 
-def _with_its_plus(given: Any) -> Any:
+def _with_its_plus(given: Any, asked: ValidationInfo) -> Any:
     if isinstance(given, str):
+        if not _time.match(given):  # pydantic would take a number for seconds since 1970
+            raise PydanticCustomError(
+                "rule", "{name} is a time such as 2026-01-05T14:30:00Z", {"name": asked.field_name}
+            )
         time, _, last = given.rpartition(" ")
         if ":" in time and _offset.fullmatch(last):
             raise PydanticCustomError(
@@ -57,6 +63,12 @@ def _whole(given: Any, asked: ValidationInfo) -> Any:
         raise PydanticCustomError(
             "rule", "{name} is a whole number in plain digits, such as 10", {"name": asked.field_name}
         )
+    return given
+
+
+def _plainly(given: Any, asked: ValidationInfo) -> Any:
+    if isinstance(given, str) and given not in ("true", "false"):
+        raise PydanticCustomError("rule", "{name} is true or false", {"name": asked.field_name})
     return given
 
 
@@ -120,7 +132,7 @@ class JobListQuery(Asked):
 
     provider: ProviderFilter = None
     symbol: Symbol | None = None
-    suspended: bool | None = None
+    suspended: Annotated[bool, BeforeValidator(_plainly)] | None = None
     limit: Limit = 100
     page_token: PageToken | None = None
 
@@ -175,16 +187,22 @@ class RawQuery(Asked):
     )
 
 
-_QUERIES = (JobListQuery, BatchQuery, AverageQuery, HistoryQuery, LedgerQuery, RawQuery)
-_SINGLE = frozenset(name for query in _QUERIES for name in query.model_fields) - {"symbols"}
+def single(parameters: Iterable[Any]) -> frozenset[str]:
+    """Return the names of a route's parameters, as FastAPI holds them, that have one value."""
+    names: set[str] = set()
+    for each in parameters:
+        kind = each.field_info.annotation
+        asks = isinstance(kind, type) and issubclass(kind, BaseModel)
+        names |= kind.model_fields.keys() if asks else {each.alias}
+    return frozenset(names) - {"symbols"}
 
 
-def require_single(query: bytes) -> None:
-    """Return if no parameter that has one value is there twice; raises Problem that names it."""
+def require_single(query: bytes, names: Collection[str]) -> None:
+    """Return if none of `names` is there twice; raises Problem that names it."""
     if b"&" not in query:
         return
     times = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    twice = (name for name, count in times.items() if count > 1 and name in _SINGLE)
+    twice = (name for name, count in times.items() if count > 1 and name in names)
     _refuse({name: f"{name} is there more than once; give it once" for name in twice})
 
 

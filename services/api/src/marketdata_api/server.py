@@ -4,6 +4,7 @@ How many requests are in work is the edge's to bound, for it can say so to a cli
 requests under way end, within the grace period, and then the process ends with 0.
 """
 
+import resource
 import signal
 import socket
 from functools import partial
@@ -18,6 +19,8 @@ from marketdata.telemetry.health import Heartbeats
 from marketdata_api.connection import BoundedProtocol, ConnectionLimits, Crowd
 
 BACKLOG = 2_048
+# Of sockets to the stores and of what is read from disk, beside the connections.
+_FILES_BESIDE = 256
 
 _log = logs.get("server")
 
@@ -57,6 +60,7 @@ def serve(
     shutdown_seconds: int,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when all requests have ended or the grace period has."""
+    _allow_files(limits.max_connections + _FILES_BESIDE)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -78,3 +82,13 @@ def serve(
     for which in (signal.SIGTERM, signal.SIGINT):
         signal.signal(which, server.end_soon)
     server.run(sockets=[listener])
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have so many open; many systems begin with 1,024, far below what they allow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning("fewer files than connections", wanted=wanted, allowed=allowed)

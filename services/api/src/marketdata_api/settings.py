@@ -70,7 +70,10 @@ class ApiSettings(BaseSettings):
     max_connections: int = Field(
         4_096,
         validation_alias=_env("MARKETDATA_API_MAX_CONNECTIONS"),
-        description="Connections open at once, idle ones too; more are closed as they come.",
+        description=(
+            "Connections open at once, idle ones too; for more the one that has been idle for longest is"
+            " closed, and where none is, they are closed as they come."
+        ),
         ge=8,
         le=65_536,
     )
@@ -88,7 +91,7 @@ class ApiSettings(BaseSettings):
         10.0,
         validation_alias=_env("MARKETDATA_API_SEND_SECONDS"),
         description=(
-            "How long a client may take to read 48 KiB of an answer, or the end of it;"
+            "How long a client may take to read 8 KiB of an answer, or the end of it;"
             " then the connection is cut off."
         ),
         gt=0,

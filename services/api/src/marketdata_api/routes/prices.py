@@ -17,14 +17,13 @@ from marketdata_api.checked_route import CheckedRoute
 from marketdata_api.dependencies import Needs
 from marketdata_api.latest import NOT_FOUND_DETAIL, wish
 from marketdata_api.problems import Problem
-from marketdata_api.queries import AverageQuery, BatchQuery, HistoryQuery
+from marketdata_api.queries import AverageQuery, BatchQuery, HistoryQuery, ProviderFilter
 from marketdata_api.schemas import (
     Average,
     AveragePage,
     HistoryPage,
     LatestBatch,
     LatestPrice,
-    Provider,
     Symbol,
 )
 
@@ -56,7 +55,7 @@ async def latest(
     needs: Needs,
     request: Request,
     symbol: Symbol,  # noqa: ARG001 - documented here, read from the bytes by LatestPrices
-    provider: Provider | None = None,  # noqa: ARG001
+    provider: ProviderFilter = None,  # noqa: ARG001
 ) -> Response:
     """Return the newest price of `symbol`, by the provider's clock; without `provider`, of any.
 
