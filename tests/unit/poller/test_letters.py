@@ -1,55 +1,13 @@
 """What becomes of dead letters that cannot go out as they are, and of those behind them."""
 
 import pytest
-import structlog
 
-from marketdata.clock import ManualClock
 from marketdata.domain.dead_letter import DeadLetter
 from marketdata.messages import topics
-from marketdata.steps import unobserved
-from marketdata.telemetry.metrics import Metrics
-from marketdata_poller import letters, measures
-from marketdata_poller.letters import AT_ONCE, LetterRelay
-from marketdata_poller.measures import RelayMeasures
-from support.brokers import MemoryPublisher, size
-from support.letters import MemoryLetters, a_letter
-
-DLQ, EVENTS = "dead-letters", "price-events"
-LIMIT = 1_000
-LARGE = b"x" * LIMIT
-
-
-class World:
-    def __init__(self) -> None:
-        self.letters = MemoryLetters()
-        self.broker = MemoryPublisher(limit=LIMIT)
-        self.clock = ManualClock()
-        self.log = structlog.testing.CapturingLogger()
-        self.relay = LetterRelay(
-            letters=self.letters,
-            publisher=self.broker,
-            topic=EVENTS,
-            dead_letter_topic=DLQ,
-            clock=self.clock,
-            measures=RelayMeasures(Metrics(measures.PREFIXES)),
-            on_step=unobserved,
-        )
-
-    def turn_for(self, seconds: float) -> None:
-        """Turn as the loop does, ten times a second."""
-        for _ in range(int(seconds * 10)):
-            self.relay.turn()
-            self.clock.advance(0.1)
-
-    def said(self) -> list[str]:
-        return [f"{line.method_name}: {line.args[0]}" for line in self.log.calls]
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
-    monkeypatch.setattr(letters, "_log", made.log)
-    return made
+from marketdata_poller.letters import AT_ONCE
+from support.brokers import size
+from support.letter_relay import DLQ, EVENTS, LARGE, REFUSED, World
+from support.letters import a_letter
 
 
 @pytest.mark.parametrize(
@@ -111,7 +69,7 @@ def test_letters_refused_even_as_their_marks_are_set_aside_for_others_with_an_er
 
     assert world.letters.unforwarded_ids == set(refused)
     assert [message.key for message in world.broker.taken] == [b"synthetic:AAPL"] * 5
-    assert world.said() == ["error: dead letters are refused by their topic and stay in the table"]
+    assert world.said() == [f"error: {REFUSED}"]
     assert world.log.calls[0].kwargs["ids"] == [str(each) for each in refused]
 
     late = world.letters.keep([a_letter(2_000)])

@@ -21,6 +21,7 @@ from marketdata.steps import StepObserver
 from marketdata.storage.dead_letters import StoredLetter
 from marketdata.streaming.producer import Delivery, Outgoing, Undelivered
 from marketdata.telemetry import logs
+from marketdata_poller.letter_pass import LetterPass
 from marketdata_poller.measures import RelayMeasures
 from marketdata_poller.ports import EventPublisher
 from marketdata_poller.steps import RelayStep
@@ -30,14 +31,10 @@ _log = logs.get("letters")
 AT_ONCE = 50  # of up to a megabyte each
 _FIRST_REST_SECONDS = 0.25
 _LONGEST_REST_SECONDS = 30.0
-# What is left of a pass over all letters comes again this long after it; what is refused too, since a
-# topic's limit may be raised.
-_UNCONFIRMED_AGAIN_SECONDS = 30.0
-_REFUSED_AGAIN_SECONDS = 600.0
-# The letters are locked meanwhile. One more publishing takes 10 s at worst, and a transaction may be idle
-# for 20 s.
+# The letters are locked meanwhile. Publishing all together takes 10 s at worst, and so does the one that is
+# begun last: 25 s in all, and the engine lets a transaction be idle for at least 30 s. Only a letter that is
+# refused three times, each time after most of the 8 s that a message has, comes over that.
 _SHORTENING_SECONDS = 5.0
-_BEGINNING = UUID(int=0)
 
 
 class LetterBatch(Protocol):
@@ -87,11 +84,19 @@ class _Rest:
         self.trouble = trouble
 
     def end(self) -> None:
-        """Note that all that was tried went out."""
+        """Note that some went out, and nothing that was tried is without an answer."""
         self.pause = _FIRST_REST_SECONDS
         if self.trouble is not None:
             _log.info("dead letters go out again", way=self.way)
         self.trouble = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What one attempt came to."""
+
+    is_any_confirmed: bool = False
+    is_more: bool = False
 
 
 class LetterRelay:
@@ -107,7 +112,9 @@ class LetterRelay:
         clock: Clock,
         measures: RelayMeasures,
         on_step: StepObserver,
+        beat: Callable[[], None],
     ) -> None:
+        """`beat` shows that the relay lives: called before each wait for a broker, of 10 s at worst."""
         self._letters = letters
         self._publisher = publisher
         self._topic = topic
@@ -115,69 +122,67 @@ class LetterRelay:
         self._clock = clock
         self._measures = measures
         self._on_step = on_step
+        self._beat = beat
         self._forwarding = _Rest("forward")
         self._replaying = _Rest("replay")
-        # A pass goes over all letters in the order of their ids; those up to here had their turn in it.
-        self._after = _BEGINNING
-        self._pass_leaves: float | None = None  # after how many seconds what is left comes again
-        self._next_pass_at: float | None = None
+        self._pass = LetterPass()
 
     def turn(self) -> bool:
         """Move one batch each way; return whether there is more to do now.
 
         Raises StoreUnavailable; that a broker is away or refuses is not the caller's business.
         """
-        if self._next_pass_at is not None and self._clock.monotonic() >= self._next_pass_at:
-            self._after, self._pass_leaves, self._next_pass_at = _BEGINNING, None, None
-        if not self._letters.has_waiting(after=self._after):
-            self._end_pass()
+        self._pass.begin_again(self._clock.monotonic())
+        if not self._letters.has_waiting(after=self._pass.after):
+            self._pass.end(self._clock.monotonic())
             return False
         more = self._attempt(self._forward, self._forwarding)
         return self._attempt(self._replay, self._replaying) or more
 
-    def _attempt(self, move: Callable[[], bool | None], rest: _Rest) -> bool:
+    def _attempt(self, move: Callable[[], _Moved], rest: _Rest) -> bool:
         if self._clock.monotonic() < rest.until:
             return False
         try:
-            more = move()
+            moved = move()
         except StreamUnavailable as error:
             rest.begin(self._clock.monotonic(), str(error))
             return False
-        if more is None:
-            return False
-        rest.end()
-        return more
+        if moved.is_any_confirmed:
+            rest.end()
+        return moved.is_more
 
-    def _forward(self) -> bool | None:
-        """Forward a batch; return whether there may be more, None where there was none.
-
-        Raises StreamUnavailable where a broker is away, or did not confirm all.
-        """
+    def _forward(self) -> _Moved:
+        """Forward a batch. Raises StreamUnavailable where a broker is away, or did not confirm all."""
         # 1. Ask the broker which log this is, so that nothing is claimed while it is away.
-        account = self._publisher.account(self._dead_letter_topic)
+        account = self._account(self._dead_letter_topic)
         # 2. Claim. Died here: the transaction ends with us and the rows are free again.
-        with self._letters.unforwarded(AT_ONCE, after=self._after) as batch:
+        with self._letters.unforwarded(AT_ONCE, after=self._pass.after) as batch:
             if not batch.letters:
-                self._end_pass()
-                return None
+                self._pass.end(self._clock.monotonic())
+                return _Moved()
+            is_full = len(batch.letters) == AT_ONCE
+            letters = [letter for letter in batch.letters if not self._pass.is_set_aside(letter.id)]
+            if not letters:
+                self._pass.go_on(batch.letters[-1].id)
+                return _Moved(is_more=is_full)
             # 3. Publish. Died here: forwarded and not marked, so forwarded once more, under the same dlq_id.
-            deliveries = self._publish([self._forms(letter) for letter in batch.letters], account=account)
+            deliveries = self._publish([self._forms(letter) for letter in letters], account=account)
             self._on_step(RelayStep.FORWARDED)
-            sent = _confirmed(batch.letters, deliveries)
+            sent = _confirmed(letters, deliveries)
             batch.mark_forwarded([letter.id for letter, _ in sent])
         # 4. Committed. Died here: done.
         self._on_step(RelayStep.FORWARD_MARKED)
         self._measures.letters("forwarded", len(sent))
-        self._pass_over(batch.letters, deliveries)
+        self._pass_over(letters, deliveries)
         _raise_unconfirmed(deliveries)
-        return len(batch.letters) == AT_ONCE
+        return _Moved(is_any_confirmed=bool(sent), is_more=is_full or None in deliveries)
 
-    def _replay(self) -> bool | None:
+    def _replay(self) -> _Moved:
         """Replay a batch, as `_forward` forwards one."""
-        account = self._publisher.account(self._topic)
+        account = self._account(self._topic)
         with self._letters.requested(AT_ONCE) as batch:
             if not batch.letters:
-                return None
+                return _Moved()
             # Never shortened: a message without its value is another message, and no replay.
             originals = [[self._original(letter)] for letter in batch.letters]
             deliveries = self._publish(originals, account=account)
@@ -187,53 +192,63 @@ class LetterRelay:
             batch.mark_replayed(sent)
             if refused := _refused(batch.letters, deliveries):
                 batch.give_up(refused)  # trying again would be for ever, and hold up those behind
-                _log.error("dead letters cannot be replayed", ids=_texts(refused), said=_reasons(deliveries))
+                _log.error("dead letters cannot be replayed", ids=_texts(refused), said=_refusals(deliveries))
         self._on_step(RelayStep.REPLAY_MARKED)
         self._measures.letters("replayed", len(sent))
         _raise_unconfirmed(deliveries)
-        return len(batch.letters) == AT_ONCE
+        is_more = len(batch.letters) == AT_ONCE or None in deliveries
+        return _Moved(is_any_confirmed=bool(sent), is_more=is_more)
 
-    def _publish(self, forms: Sequence[Sequence[Outgoing]], *, account: str) -> list[Delivery]:
+    def _account(self, topic: str) -> str:
+        self._beat()
+        account = self._publisher.account(topic)
+        self._beat()  # claiming waits for the store next
+        return account
+
+    def _publish(self, forms: Sequence[Sequence[Outgoing]], *, account: str) -> list[Delivery | None]:
         """Publish each letter in the first of its forms that is not refused; return what became of each.
 
         All are tried together first. One that is refused in company is tried alone before it is shortened.
+        None stands for one that was refused in company and got too little time alone; it is to come first
+        in another batch, as the first is tried in all its forms, however long that takes.
         """
+        deliveries: list[Delivery | None] = [*self._send([whole for whole, *_ in forms], account=account)]
         began = self._clock.monotonic()
-        deliveries = self._publisher.publish([whole for whole, *_ in forms], account=account)
+        first = next((index for index, found in enumerate(deliveries) if _is_refused(found)), None)
         for index, of_letter in enumerate(forms):
             for message in of_letter:
                 if not _is_refused(deliveries[index]):
                     break
-                if self._clock.monotonic() - began > _SHORTENING_SECONDS:
-                    deliveries[index] = Undelivered("no time was left to send it alone")
+                if index != first and self._clock.monotonic() - began > _SHORTENING_SECONDS:
+                    deliveries[index] = None
                     break
-                deliveries[index] = self._publisher.publish([message], account=account)[0]
+                (deliveries[index],) = self._send([message], account=account)
         return deliveries
 
-    def _pass_over(self, letters: Sequence[StoredLetter], deliveries: Sequence[Delivery]) -> None:
-        """Go on behind the letters that did not go out, and remember how soon they come again."""
+    def _send(self, messages: Sequence[Outgoing], *, account: str) -> list[Delivery]:
+        self._beat()
+        return self._publisher.publish(messages, account=account)
+
+    def _pass_over(self, letters: Sequence[StoredLetter], deliveries: Sequence[Delivery | None]) -> None:
+        """Go on behind the letters that had their turn, and remember which of them did not go out."""
+        had_turn = deliveries.index(None) if None in deliveries else len(deliveries)
+        letters, deliveries = letters[:had_turn], deliveries[:had_turn]
+        refused = _refused(letters, deliveries)
         left = [
             letter.id
             for letter, found in zip(letters, deliveries, strict=True)
             if isinstance(found, Undelivered)
         ]
-        if not left:
-            return
-        self._after = left[-1]
-        refused = _refused(letters, deliveries)
-        again = _REFUSED_AGAIN_SECONDS if len(refused) == len(left) else _UNCONFIRMED_AGAIN_SECONDS
-        self._pass_leaves = min(again, self._pass_leaves or again)
+        if left:  # else not, as one with a lower id may yet be committed, and no pass is to come
+            self._pass.go_on(left[-1])
+            self._pass.leave(refused=refused, is_unconfirmed=len(refused) < len(left))
         if refused:
             _log.error(
                 "dead letters are refused by their topic and stay in the table",
                 ids=_texts(refused),
-                said=_reasons(deliveries),
-                again_in_seconds=again,
+                said=_refusals(deliveries),
+                again_in_seconds=round(self._pass.refused_again_in(self._clock.monotonic())),
             )
-
-    def _end_pass(self) -> None:
-        if self._pass_leaves is not None and self._next_pass_at is None:
-            self._next_pass_at = self._clock.monotonic() + self._pass_leaves
 
     def _forms(self, stored: StoredLetter) -> list[Outgoing]:
         """Return the letter as it is forwarded: whole, without its value, and as its marks alone."""
@@ -258,7 +273,7 @@ class LetterRelay:
 
 
 def _confirmed(
-    letters: Sequence[StoredLetter], deliveries: Sequence[Delivery]
+    letters: Sequence[StoredLetter], deliveries: Sequence[Delivery | None]
 ) -> list[tuple[StoredLetter, Coordinates]]:
     return [
         (letter, place)
@@ -267,22 +282,29 @@ def _confirmed(
     ]
 
 
-def _refused(letters: Sequence[StoredLetter], deliveries: Sequence[Delivery]) -> list[UUID]:
+def _refused(letters: Sequence[StoredLetter], deliveries: Sequence[Delivery | None]) -> list[UUID]:
     return [letter.id for letter, found in zip(letters, deliveries, strict=True) if _is_refused(found)]
 
 
-def _is_refused(delivery: Delivery) -> bool:
+def _refusals(deliveries: Sequence[Delivery | None]) -> list[str]:
+    return sorted({each.reason for each in deliveries if isinstance(each, Undelivered) and each.is_refused})
+
+
+def _unconfirmed(deliveries: Sequence[Delivery | None]) -> list[str]:
+    """Return why messages were neither confirmed nor refused, each reason once."""
+    return sorted(
+        {each.reason for each in deliveries if isinstance(each, Undelivered) and not each.is_refused}
+    )
+
+
+def _is_refused(delivery: Delivery | None) -> bool:
     return isinstance(delivery, Undelivered) and delivery.is_refused
 
 
-def _reasons(deliveries: Sequence[Delivery]) -> list[str]:
-    return sorted({each.reason for each in deliveries if isinstance(each, Undelivered)})
-
-
-def _raise_unconfirmed(deliveries: Sequence[Delivery]) -> None:
+def _raise_unconfirmed(deliveries: Sequence[Delivery | None]) -> None:
     """Raise StreamUnavailable where a message was neither confirmed nor refused."""
-    if unconfirmed := [each for each in deliveries if isinstance(each, Undelivered) and not each.is_refused]:
-        raise StreamUnavailable(f"messages were not confirmed: {', '.join(_reasons(unconfirmed))}")
+    if reasons := _unconfirmed(deliveries):
+        raise StreamUnavailable(f"messages were not confirmed: {', '.join(reasons)}")
 
 
 def _texts(ids: Sequence[UUID]) -> list[str]:

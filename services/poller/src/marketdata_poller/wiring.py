@@ -48,6 +48,7 @@ from marketdata_poller.watch import IDLE_SECONDS, DueWatch
 
 ROLES = ("poll", "relay", "sweep", "maintain")
 
+_LETTERS = "letters"  # the loop, for those who look and for its own beat
 _MAINTENANCE_SECONDS = 10.0
 _PROMISES_SECONDS = 5.0
 _TRACES_SECONDS = 2.0
@@ -183,11 +184,12 @@ class Poller:
             clock=self._clock,
             measures=self._relay_measures,
             on_step=self._on_step,
+            beat=lambda: self._heartbeats.beat(_LETTERS),
         )
         idle = self._settings.poller.relay_idle_seconds
         return [
             Loop("relay", relay.turn, idle, at_end=publisher.close, wake=self._relay_wake),
-            Loop("letters", letters.turn, idle, at_end=letters_publisher.close),
+            Loop(_LETTERS, letters.turn, idle, at_end=letters_publisher.close),
         ]
 
     def _sweep_loops(self) -> list[Loop]:

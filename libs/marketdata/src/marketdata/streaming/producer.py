@@ -21,7 +21,8 @@ from marketdata.telemetry import logs
 
 _log = logs.get("producer")
 
-# Below the idle-in-transaction limit (20 s), because the outbox rows stay locked meanwhile.
+# Well below the idle-in-transaction limit (30 s at least), because rows stay locked meanwhile, and dead
+# letters for three times as long: all together, and then some alone.
 DELIVERY_SECONDS = 8.0
 _PROBE_SECONDS = 3.0
 # A topic deleted and made again is noticed within this; until then its events carry the old account
