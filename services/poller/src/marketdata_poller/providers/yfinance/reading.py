@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from marketdata.domain.answer import Parsed, Quote, RawResponse
-from marketdata.domain.price import MAX_AHEAD, MAX_DECIMALS, parse_price
+from marketdata.domain.price import MAX_AHEAD, MAX_DECIMALS, MAX_DIGITS, parse_price
 from marketdata.errors import (
     BadResponse,
     InvalidInput,
@@ -163,6 +163,8 @@ def _exact(symbol: str, price: object, *, hundredths: bool) -> Decimal:
     if not isinstance(price, Decimal) or not price.is_finite() or price.adjusted() > 15:
         raise BadResponse(f"Yahoo's price of {symbol} is not a number")
     exact = price.scaleb(-2) if hundredths else price
+    if exact.adjusted() >= MAX_DIGITS:  # with MAX_DECIMALS more, rounding would pass decimal's 28 digits
+        raise BadResponse(f"Yahoo's price of {symbol} has more than {MAX_DIGITS} digits before the point")
     exponent = exact.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
         exact = exact.quantize(_FINEST)
