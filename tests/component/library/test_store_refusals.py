@@ -90,8 +90,8 @@ def test_a_connection_that_is_at_work_while_another_is_refused_ends_its_work(
         ("53000", StoreRefused),  # insufficient_resources
         ("53100", StoreRefused),  # disk_full
         ("53200", StoreRefused),  # out_of_memory
+        ("58000", StoreRefused),  # system_error
         ("58030", StoreRefused),  # io_error
-        ("58P01", StoreRefused),  # undefined_file
         ("40001", StoreRefused),  # serialization_failure
         ("40P01", StoreRefused),  # deadlock_detected
         ("08P01", StoreUnavailable),  # protocol_violation, as a pooler says that its server is gone
@@ -110,7 +110,19 @@ def test_what_the_server_cannot_now_is_transient(
     assert is_retryable(caught.value) == state.startswith("40")
 
 
-@pytest.mark.parametrize("state", ["XX000", "XX001", "22021", "23514", "25P02", "42501"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "XX000",  # internal_error
+        "XX001",  # data_corrupted
+        "58P01",  # undefined_file: that of a relation is gone
+        "58P02",  # duplicate_file
+        "22021",  # character_not_in_repertoire
+        "23514",  # check_violation
+        "25P02",  # in_failed_sql_transaction
+        "42501",  # insufficient_privilege
+    ],
+)
 def test_what_will_fail_again_is_a_defect_and_passes_through(engine: sa.Engine, state: str) -> None:
     with pytest.raises(sa.exc.DBAPIError) as caught, transaction(engine) as connection:
         connection.exec_driver_sql(_raising(state))

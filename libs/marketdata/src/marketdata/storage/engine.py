@@ -27,8 +27,10 @@ from marketdata.settings import PostgresSettings
 _AWAY = frozenset({"08", "28", "3D", "57"})
 # The server ended the session, so that whatever is done next meets no server.
 _ENDED = frozenset({errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT})
-# Insufficient resources, such as a full disk; and what is outside PostgreSQL, such as an I/O error.
-_LACKING = frozenset({"53", "58"})
+# Insufficient resources, such as a full disk.
+_LACKING = frozenset({"53"})
+# What is outside PostgreSQL and may pass; of the same class, the missing file of a table (58P01) stays so.
+_OUTSIDE = frozenset({errorcodes.SYSTEM_ERROR, errorcodes.IO_ERROR})
 # Above what the relay may take to publish with rows claimed, however short statements are to be.
 _IDLE_SECONDS_AT_LEAST = 30.0
 Result = TypeVar("Result")
@@ -108,7 +110,7 @@ def _of(error: DBAPIError | psycopg2.Error) -> BaseException:
         return StoreRefused("the database takes no writes now")
     if state in RETRYABLE:
         return StoreRefused("the database gave the transaction up for another")
-    if state is not None and state[:2] in _LACKING:
+    if state is not None and (state[:2] in _LACKING or state in _OUTSIDE):
         return StoreRefused(f"the database lacks what it needs now (SQLSTATE {state})")
     original = error.orig if isinstance(error, DBAPIError) else error
     gone = isinstance(original, psycopg2.OperationalError | psycopg2.InterfaceError)
