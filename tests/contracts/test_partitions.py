@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from support.builders import a_raw
 from support.servers import Database
 from support.waiting import eventually
 
+SOON = 8  # seconds: over LOCK_TIMEOUT, and under the timeout of a statement
 KEEP = Retention(raw_market_data=3, outbox=2, polls=3)
 
 
@@ -215,27 +217,84 @@ def test_a_day_that_a_drop_left_detached_takes_rows_again_when_it_is_asked_for(
     assert partitions.ensure([day], tables=["outbox"]) == 0
 
 
-def test_a_day_that_is_asked_for_while_it_is_dropped_is_made_after_that(
+def a_lock_is_waited_for(database: Database) -> bool:
+    """Tell whether a session has asked for an advisory lock that it does not hold."""
+    waits = sa.text(
+        """select exists (select from pg_stat_activity as session where datname = current_database()
+        and query like 'select pg_%advisory_xact_lock%' and pid != pg_backend_pid()
+        and (wait_event = 'advisory' or state = 'idle in transaction') and not exists (
+          select from pg_locks as held where locktype = 'advisory' and granted and held.pid = session.pid
+          and cast(objid as bigint) = hashtext(split_part(query, '''', 2)) & 4294967295))"""
+    )
+    with database.engine.begin() as connection:
+        return bool(connection.scalar(waits))
+
+
+def test_two_that_attach_a_day_again_at_once_do_not_wait_for_each_other(
     database: Database, partitions: PostgresPartitions
 ) -> None:
     day = partitions.today() - timedelta(days=9)
     partitions.ensure([day], tables=["outbox"])
-    an_open_event(database, day, settled=True)
+    leave(database, day, left="pending")
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asked: list[Future[int]] = []
+
+        def ask() -> None:
+            asked.append(pool.submit(partitions.ensure, [day], tables=["outbox"]))
+            eventually(lambda: a_lock_is_waited_for(database), within=20, every=0.01)
+
+        just_before(database, "alter table outbox detach", ask)
+        assert partitions.ensure([day], tables=["outbox"]) == 1
+        assert asked[0].result(20) == 0
+
+
+def test_a_long_reader_fails_who_attaches_a_day_again_soon_and_the_others_go_on(
+    database: Database, partitions: PostgresPartitions
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day], tables=["outbox"])
+    leave(database, day, left="pending")
     waits = sa.text(
         """select exists (select from pg_stat_activity where datname = current_database()
-        and wait_event_type = 'Lock' and wait_event = 'advisory')"""
+        and wait_event_type = 'Lock' and query like 'alter table outbox detach%')"""
     )
 
     def is_waited_for() -> bool:
         with database.engine.begin() as connection:
             return bool(connection.scalar(waits))
 
+    with ThreadPoolExecutor(max_workers=2) as pool, database.engine.connect() as plain:
+        reader = plain.execution_options(isolation_level="REPEATABLE READ")
+        reader.execute(
+            sa.text("select from schema_state")
+        )  # of no partition, and yet older than what follows
+        began = monotonic()
+        attaching = pool.submit(partitions.ensure, [day], tables=["outbox"])
+        eventually(is_waited_for, within=20, every=0.01)
+        making = pool.submit(partitions.ensure, [day + timedelta(days=1)], tables=["outbox"])
+
+        error = attaching.exception(20)
+        assert type(error) is StoreTimeout
+        assert making.result(20) == 1
+        assert monotonic() - began < SOON
+        plain.rollback()
+
+    assert partitions.ensure([day], tables=["outbox"]) == 1
+
+
+def test_a_day_that_is_asked_for_while_it_is_dropped_is_made_after_that(
+    database: Database, partitions: PostgresPartitions
+) -> None:
+    day = partitions.today() - timedelta(days=9)
+    partitions.ensure([day], tables=["outbox"])
+    an_open_event(database, day, settled=True)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
         asked: list[Future[int]] = []
 
         def ask() -> None:
             asked.append(pool.submit(partitions.ensure, [day], tables=["outbox"]))
-            eventually(is_waited_for, within=20, every=0.01)
+            eventually(lambda: a_lock_is_waited_for(database), within=20, every=0.01)
 
         just_before(database, "drop table", ask)
         assert partitions.drop_old(KEEP) == [partition_name("outbox", day)]

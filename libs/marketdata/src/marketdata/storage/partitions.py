@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
+from threading import Event
+from time import monotonic
 
 import sqlalchemy as sa
 
+from marketdata.errors import StoreTimeout
 from marketdata.identifiers import lower_bound
 from marketdata.storage.engine import transaction, translated
 
@@ -21,8 +24,10 @@ _BY_UUID = frozenset({"raw_market_data", "outbox"})
 PARTITIONED = ("raw_market_data", "outbox", "polls")
 
 LOCK_TIMEOUT = "2s"
-_LOCK = sa.text("select pg_advisory_xact_lock(hashtext('partitions'))")
-_NOBODY_DROPS = sa.text("select pg_advisory_xact_lock(hashtext('partitions dropped'))")
+_PATIENCE_SECONDS = 10.0  # as long as a statement may take by default; who finalizes waits LOCK_TIMEOUT
+_LOOK_SECONDS = 0.05
+_LOCK = sa.text("select pg_try_advisory_xact_lock(hashtext('partitions'))")
+_NOBODY_DROPS = sa.text("select pg_try_advisory_xact_lock(hashtext('partitions dropped'))")
 _DROPPING = sa.text("select pg_try_advisory_lock(hashtext('partitions dropped'))")
 _DROPPED = sa.text("select pg_advisory_unlock(hashtext('partitions dropped'))")
 _NO_PARTITION = "23514"  # check_violation: "no partition of relation … found for row"
@@ -57,7 +62,9 @@ class PostgresPartitions:
 
         A table is made apart and attached, because that, unlike PARTITION OF, blocks no writer. One that
         a drop left detached is attached again: housekeeping takes it up again when it comes to it.
-        Raises StoreTimeout where another process drops for long.
+        Raises StoreTimeout where another process drops for long, and where a day is to be attached of
+        which the detaching was left midway, and anybody has been reading for longer than LOCK_TIMEOUT,
+        whatever it is: the days before it are made, and the next call goes on.
         """
         made = 0
         wanted = set(product(tables, days))  # each may be an iterator
@@ -68,7 +75,7 @@ class PostgresPartitions:
             if name in existing:
                 continue
             with transaction(self._engine) as connection:
-                connection.execute(_LOCK)
+                _take(connection, _LOCK)
                 made += _make(connection, table, name, day)
         return made
 
@@ -102,18 +109,33 @@ class PostgresPartitions:
         return dropped
 
 
+def _take(connection: sa.Connection, lock: sa.TextClause) -> None:
+    """Wait for a lock until the end of the transaction; raises StoreTimeout.
+
+    Asks again and again, because a statement that waits holds a snapshot: whoever has the lock and
+    finalizes a detaching would wait for it in turn.
+    """
+    until = monotonic() + _PATIENCE_SECONDS
+    while not connection.scalar(lock):
+        if monotonic() >= until:
+            raise StoreTimeout("another process makes or drops partitions for long")
+        Event().wait(_LOOK_SECONDS)
+
+
 def _make(connection: sa.Connection, table: str, name: str, day: date) -> bool:
     """Make the partition of a day, or attach what there is of it; False where it is one already."""
     state = connection.scalar(_STATE, {"name": name})
     if state in {"pending", "detached"}:
         # Not between another's last look at the day and the end of its table, with what we write then.
-        connection.execute(_NOBODY_DROPS)
+        _take(connection, _NOBODY_DROPS)
         state = connection.scalar(_STATE, {"name": name})
     if state == "attached":
         return False
     if state is None:
         connection.exec_driver_sql(f"create table {name} (like {table} including all)")
     elif state == "pending":
+        # It waits for all older snapshots of the database, and others wait for our locks meanwhile.
+        connection.exec_driver_sql(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         connection.exec_driver_sql(f"alter table {table} detach partition {name} finalize")
     _attach(connection, table, name, day)
     return True
