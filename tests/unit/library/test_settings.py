@@ -173,6 +173,14 @@ def test_brokers_are_hosts_with_ports(servers: str) -> None:
         ("broker:", "has 'broker:', which is not HOST:PORT"),
         (":9092", "has ':9092', which is not HOST:PORT"),
         ("http://x:1", "has 'http://x:1', which is not HOST:PORT"),
+        (
+            "a:1,SASL_SSL://b:9092",
+            "has 'SASL_SSL://b:9092', which is not HOST:PORT; leave SASL_SSL:// to KAFKA_SECURITY_PROTOCOL",
+        ),
+        (
+            "ssl://b:9092",
+            "has 'ssl://b:9092', which is not HOST:PORT; leave ssl:// to KAFKA_SECURITY_PROTOCOL",
+        ),
         ("a b:9092", "has 'a b:9092', which is not HOST:PORT"),
         ("::1:9092", "has '::1:9092', which is not HOST:PORT; an IPv6 address stands in brackets"),
         ("[x]:9092", "has '[x]:9092', which is not HOST:PORT"),

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _NAME = r"[^\s\[\]:/?#@,]+"  # libpq's sockets too, in which each slash is %2F
 _HOST = re.compile(rf"\[[0-9A-Fa-f:.]+(%[^\s\[\]]+)?\]|{_NAME}")
+_PROTOCOL = re.compile(r"(SASL_)?(PLAINTEXT|SSL)://", re.IGNORECASE)
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -40,7 +41,11 @@ def places(parts: SplitResult) -> list[tuple[str, str]]:
 
 
 def require_servers(text: str, variable: str) -> None:
-    """Return if `text` is HOST:PORT, or several with commas between them."""
+    """Return if `text` is HOST:PORT, or several with commas between them.
+
+    librdkafka takes a protocol before it (rd_kafka_brokers_add). We do not: it could only repeat
+    KAFKA_SECURITY_PROTOCOL, as librdkafka leaves out a server that says another one.
+    """
     servers = [server.strip() for server in text.split(",")]
     if not any(servers):
         raise ValueError(f"{variable} is not set; give HOST:PORT[,HOST:PORT…]")
@@ -50,10 +55,15 @@ def require_servers(text: str, variable: str) -> None:
         host, port = _host_and_port(server)
         told = "an address with a user" if "@" in server else repr(server)
         if not (port and _HOST.fullmatch(host)):
-            remedy = "; an IPv6 address stands in brackets" if host.count(":") > 1 and "[" not in host else ""
-            raise ValueError(f"{variable} has {told}, which is not HOST:PORT{remedy}")
+            raise ValueError(f"{variable} has {told}, which is not HOST:PORT{_remedy(server, host)}")
         if not _is_port(port):
             raise ValueError(f"{variable} has {told}, whose port is not a number from 1 to 65535")
+
+
+def _remedy(server: str, host: str) -> str:
+    if protocol := _PROTOCOL.match(server):
+        return f"; leave {protocol[0]} to KAFKA_SECURITY_PROTOCOL"
+    return "; an IPv6 address stands in brackets" if host.count(":") > 1 and "[" not in host else ""
 
 
 def _host_and_port(place: str) -> tuple[str, str]:
