@@ -1,15 +1,19 @@
 """What an answer must be for the poller to take it up at all."""
 
 from dataclasses import replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from marketdata.domain.answer import Answer
+from marketdata.identifiers import uuid7
 from marketdata_poller.contract import breach
 from support.builders import NOON, a_quote, a_raw
+
+PAST_9999 = UUID("ffffffff-ffff-7000-8000-000000000000")  # 48 bits of milliseconds reach to the year 10889
 
 
 def an_answer(
@@ -37,6 +41,9 @@ def test_a_list_will_do_for_a_tuple() -> None:
     [
         ({"raw_response_id": "7"}, "raw_response_id"),
         ({"raw_response_id": uuid4()}, "raw_response_id"),
+        ({"raw_response_id": PAST_9999}, "raw_response_id"),
+        ({"raw_response_id": uuid7(NOON + timedelta(days=2))}, "raw_response_id"),
+        ({"raw_response_id": uuid7(NOON - timedelta(days=2))}, "raw_response_id"),
         ({"provider": None}, "provider"),
         ({"url": b"https://"}, "url"),
         ({"status": "200"}, "status"),

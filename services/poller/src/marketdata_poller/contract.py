@@ -7,10 +7,11 @@ symbol by symbol, in `reading`.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketdata.domain.answer import Answer, RawResponse
+from marketdata.identifiers import time_of
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "raw_response_id": UUID,
@@ -22,6 +23,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "symbols": (tuple, list),
     "fetched_at": datetime,
 }
+_APART = timedelta(days=1)  # of a provider that makes the id when it begins to ask, and asks for long
 _LARGEST_STATUS = 2**31 - 1  # what the table holds
 
 
@@ -48,10 +50,10 @@ def _flaws(raw: object) -> Iterator[str]:
         if not isinstance(given, kind):
             yield f"{field} of a raw answer may not be a {_name(given)}"
     assert isinstance(raw, RawResponse)
-    if raw.raw_response_id.version != 7:  # the table is partitioned by the day that the id tells
-        yield "raw_response_id of a raw answer is no UUIDv7"
     if raw.fetched_at.utcoffset() is None:
         yield "fetched_at of a raw answer has no time zone"
+    if not _is_of(raw.fetched_at, raw.raw_response_id):  # the table is partitioned by the day that it tells
+        yield "raw_response_id of a raw answer is no UUIDv7 of its fetched_at"
     if isinstance(raw.status, bool) or not 0 <= raw.status <= _LARGEST_STATUS:
         yield "status of a raw answer is out of range"
     if not _is_plain(raw.provider):
@@ -60,6 +62,13 @@ def _flaws(raw: object) -> Iterator[str]:
         yield "headers of a raw answer are not all texts"
     if not all(_is_plain(text) for text in raw.symbols):
         yield "symbols of a raw answer are not all printable ASCII"
+
+
+def _is_of(at: datetime, identifier: UUID) -> bool:
+    try:
+        return identifier.version == 7 and abs(time_of(identifier) - at) <= _APART
+    except OverflowError:  # 48 bits of milliseconds reach beyond the year 9999
+        return False
 
 
 def _is_plain(text: object) -> bool:
