@@ -89,6 +89,14 @@ def test_a_url_may_name_several_hosts_and_no_port() -> None:
         assert postgres(DATABASE_URL=url).dsn() == url
 
 
+def test_a_url_of_several_hosts_may_ask_for_the_one_that_takes_writes() -> None:
+    url = "postgresql://u:p@one:5432,two:5432/prices?target_session_attrs=read-write"
+    read = postgres(DATABASE_URL=url)
+
+    assert read.dsn() == url
+    create_engine(read, application="tests").dispose()  # libpq takes it too
+
+
 @pytest.mark.parametrize(
     "url",
     [
