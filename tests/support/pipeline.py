@@ -124,8 +124,9 @@ class Pipeline:
 
     def is_live(self, name: str) -> bool:
         """Ask a service's own health port, as a liveness probe would."""
-        port = self._health[name]
-        return ask(f"http://127.0.0.1:{port}/healthz").status == 200
+        reply = ask(f"http://127.0.0.1:{self._health[name]}/healthz")
+        assert reply.status == 200, f"{name}: {reply.body}"
+        return True
 
     def memory(self) -> dict[str, int]:
         """Return the resident bytes of each running service."""

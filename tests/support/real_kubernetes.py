@@ -69,6 +69,8 @@ def definition() -> Iterator[None]:
         yield
         return
     kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
+    # What is established is served; what kubectl finds by a short name is told a moment later.
+    eventually(lambda: "pollingjobs" in kubectl("api-resources", "-o", "name"), within=60, every=0.5)
     try:
         yield
     finally:
