@@ -268,6 +268,18 @@ def test_a_stop_does_not_wait_for_ever_for_what_is_unread(server: Server) -> Non
     assert transport.state == "cut off"
 
 
+def test_a_head_behind_an_answer_that_was_read_late_has_its_time(server: Server) -> None:
+    one, transport = server.connect()
+    one.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /ne")
+    transport.unread = 1_000
+    end_answer(one)
+    transport.unread = 0
+
+    server.loop.passes(10)
+
+    assert transport.state == "closing"
+
+
 def test_the_end_of_an_answer_that_is_not_read_is_cut_off(server: Server) -> None:
     one, transport = server.connect()
     one.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -140,11 +140,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._ahead.popleft()
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self._time_sending()
-        elif not self._is_busy():
-            if self._in_head:
-                self._time_head()
-            else:
-                self._crowd.idle[self] = None
+        if self._is_busy() or self.transport.is_closing():
+            return
+        if self._in_head:
+            self._time_head()
+        else:
+            self._crowd.idle[self] = None
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,8 +1,9 @@
 """Connections to Postgres, and the one place where its errors become ours.
 
-Every connection is bounded: connecting, a silent peer, a statement and an idle transaction each
-have a limit below the processes' liveness limits, so that a dead or half-open Postgres is
-noticed and never waited on for ever.
+Every connection is bounded: connecting, a peer that acknowledges nothing, a statement and an idle
+transaction each have a limit below the processes' liveness limits. One wait is not: a call whose server,
+or a proxy before it, acknowledges what was sent and never answers. libpq waits for that answer for as
+long as the connection stands.
 """
 
 import threading
