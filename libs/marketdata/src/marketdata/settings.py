@@ -71,7 +71,7 @@ class PostgresSettings(BaseSettings):
     statement_timeout_seconds: float = Field(
         10.0,
         validation_alias=_env("MARKETDATA_POSTGRES_STATEMENT_TIMEOUT_SECONDS"),
-        description="How long one statement, or a silent peer, is waited for.",
+        description="How long one statement is waited for; a peer that answers nothing, 5 s longer.",
         gt=0,
         le=300,
     )

@@ -1,9 +1,7 @@
 """Connections to Postgres, and the one place where its errors become ours.
 
-Every connection is bounded: connecting, a peer that acknowledges nothing, a statement and an idle
-transaction each have a limit below the processes' liveness limits. One wait is not: a call whose server,
-or a proxy before it, acknowledges what was sent and never answers. libpq waits for that answer for as
-long as the connection stands.
+Every wait is bounded, by default below the processes' liveness limits: for a connection, for an answer,
+also where its peer falls silent, and the server's own for a statement, a lock and an idle transaction.
 """
 
 import threading
@@ -22,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from marketdata.errors import Misconfigured, StoreRefused, StoreTimeout, StoreUnavailable
 from marketdata.settings import PostgresSettings
+from marketdata.storage.round_trips import BoundedConnection, BoundedCursor, bound
 
 # Classes and states are those of PostgreSQL's documentation, appendix A. Not here, because to try again
 # would be to retry a defect for ever: class XX, internal errors and corrupted data.
@@ -34,6 +33,8 @@ _LACKING = frozenset({"53"})
 _OUTSIDE = frozenset({errorcodes.SYSTEM_ERROR, errorcodes.IO_ERROR})
 # Above what the relay may take to publish with rows claimed, however short statements are to be.
 _IDLE_SECONDS_AT_LEAST = 30.0
+# An answer may come as much later than the server ends the statement before it is missed here.
+ANSWER_MARGIN_SECONDS = 5.0
 Result = TypeVar("Result")
 
 RETRYABLE = frozenset({errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED})
@@ -57,9 +58,11 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
     timeout_ms = max(1, int(settings.statement_timeout_seconds * 1000))  # 0 would be no limit
     idle_ms = max(timeout_ms * 2, int(_IDLE_SECONDS_AT_LEAST * 1000))
 
-    def connect() -> psycopg2.extensions.connection:
-        return psycopg2.connect(
+    def connect() -> BoundedConnection:
+        connection = psycopg2.connect(
             settings.dsn(),
+            connection_factory=BoundedConnection,
+            cursor_factory=BoundedCursor,
             application_name=application,
             connect_timeout=settings.connect_timeout_seconds,
             keepalives_idle=5,
@@ -72,6 +75,7 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
                 f" -c lock_timeout={timeout_ms} -c timezone=UTC"
             ),
         )
+        return bound(connection, timeout_ms / 1000 + ANSWER_MARGIN_SECONDS)
 
     return sa.create_engine(
         "postgresql+psycopg2://",
@@ -82,6 +86,14 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
         pool_pre_ping=True,
         pool_use_lifo=True,
     )
+
+
+def unbounded(connection: sa.Connection) -> None:
+    """Let statements and locks of this connection take as long as they need; it must not reach the pool."""
+    connection.execute(sa.text("set statement_timeout = 0; set lock_timeout = 0"))
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, BoundedConnection)
+    driver.round_trip_seconds = None
 
 
 @contextmanager

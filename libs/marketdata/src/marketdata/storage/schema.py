@@ -12,12 +12,12 @@ from alembic import command
 from alembic.config import Config
 
 from marketdata.errors import SchemaMismatch
-from marketdata.storage.engine import transaction, translated
+from marketdata.storage.engine import transaction, translated, unbounded
 
 REVISION = 1
 
 # One migrator at a time in the whole database; the number is "mktdata" in ASCII, read as an integer.
-_MIGRATION_LOCK = int.from_bytes(b"mktdata", "big")
+MIGRATION_LOCK = int.from_bytes(b"mktdata", "big")
 
 
 def migrate(engine: sa.Engine) -> None:
@@ -30,8 +30,8 @@ def migrate(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with translated(), engine.connect() as connection:
-        connection.execute(sa.text("set statement_timeout = 0; set lock_timeout = 0"))
-        connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+        unbounded(connection)
+        connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
         try:
             state = _state(connection)
@@ -43,7 +43,7 @@ def migrate(engine: sa.Engine) -> None:
             command.upgrade(config, "head")
             connection.commit()
         finally:
-            connection.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             connection.commit()
             connection.invalidate()  # its session settings must not reach the pool
 

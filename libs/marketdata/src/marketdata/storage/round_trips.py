@@ -1,0 +1,125 @@
+"""A deadline for each round trip to Postgres, kept on this side.
+
+Statement timeouts are the server's to keep, so they end nothing where the server, or a proxy before it,
+falls silent: libpq waits in poll(2) for as long as such a peer acknowledges what it is sent, in C, where
+no exception reaches it. So a thread shuts the socket of a call that is overdue, and libpq finds that
+connection lost like any other. psycopg2's own way, a wait callback, does not bear COPY (its
+documentation, "Support for coroutine libraries").
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Any, cast
+
+import psycopg2
+from psycopg2 import extensions
+
+_LOOK_SECONDS = 0.25
+
+
+class _Watch:
+    """The calls under way in this process, and the thread that ends those that are overdue."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._deadlines: dict[int, float] = {}  # of monotonic time, by a descriptor of the call's own
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread where there is none, as after a fork; idempotent."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="postgres-deadlines", daemon=True)
+                self._thread.start()
+
+    @contextmanager
+    def over(self, connection: "BoundedConnection") -> Iterator[None]:
+        """Bound what is done inside; raises OperationalError where it was ended."""
+        seconds = connection.round_trip_seconds
+        descriptor = connection.fileno() if seconds is not None else -1
+        if seconds is None or descriptor < 0:  # of a connection that libpq has given up, and says so at once
+            yield
+            return
+        # Another descriptor of the same socket: libpq may close its own while the call still lasts, and
+        # the number is then somebody else's.
+        try:
+            own = os.dup(descriptor)
+        except OSError as error:  # none is left: as for a connection that could not be made
+            raise psycopg2.OperationalError(f"no descriptor for the call's deadline: {error}") from error
+        with self._lock:
+            self._deadlines[own] = monotonic() + seconds
+        try:
+            yield
+        except psycopg2.OperationalError as error:
+            with self._lock:
+                is_ended = own not in self._deadlines
+            if is_ended:
+                raise psycopg2.OperationalError(f"Postgres did not answer for {seconds:g} s") from error
+            raise
+        finally:
+            with self._lock:
+                self._deadlines.pop(own, None)
+            os.close(own)
+
+    def _run(self) -> None:
+        never = threading.Event()
+        while True:
+            never.wait(_LOOK_SECONDS)
+            with self._lock:  # until they are shut: no call gives its descriptor back meanwhile
+                now = monotonic()
+                for own in [own for own, deadline in self._deadlines.items() if deadline <= now]:
+                    del self._deadlines[own]
+                    _shut(own)
+
+
+_watch = _Watch()
+
+
+def _shut(descriptor: int) -> None:
+    with suppress(OSError):  # the peer was first
+        other = socket.socket(fileno=descriptor)
+        try:
+            other.shutdown(socket.SHUT_RDWR)
+        finally:
+            other.detach()
+
+
+class BoundedConnection(extensions.connection):
+    """A connection whose calls end in OperationalError where they last for `round_trip_seconds`.
+
+    None, as it is at first, is no limit. It holds for one answer, not for a transaction. Bounded are the
+    calls that this library makes: psycopg2 has more that wait for an answer, such as `executemany`.
+    """
+
+    round_trip_seconds: float | None = None
+
+    def commit(self) -> None:
+        with _watch.over(self):
+            super().commit()
+
+    def rollback(self) -> None:
+        with _watch.over(self):
+            super().rollback()
+
+
+class BoundedCursor(extensions.cursor):
+    """A cursor of such a connection."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> None:
+        with _watch.over(cast("BoundedConnection", self.connection)):
+            super().execute(*args, **kwargs)
+
+    def copy_expert(self, *args: Any, **kwargs: Any) -> None:
+        with _watch.over(cast("BoundedConnection", self.connection)):
+            super().copy_expert(*args, **kwargs)
+
+
+def bound(connection: BoundedConnection, seconds: float) -> BoundedConnection:
+    """Return the connection, with `seconds` for each answer from here on."""
+    _watch.start()
+    connection.round_trip_seconds = seconds
+    return connection

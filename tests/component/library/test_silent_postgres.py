@@ -1,0 +1,152 @@
+"""A Postgres that keeps its connections and answers no more, and calls under way with it."""
+
+import io
+import resource
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg2.extensions
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from marketdata.errors import StoreUnavailable
+from marketdata.storage import engine as engines
+from marketdata.storage import schema
+from marketdata.storage.engine import create_engine, transaction
+from support.proxy import Proxy
+from support.servers import Database, settings_of
+from support.waiting import holds
+
+MARGIN_SECONDS = 0.5
+MORE_THAN_BUFFERS = "x" * 1_000 + "\n"
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[Proxy]:
+    with Proxy(make_url(database.url).port or 0) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def engine(database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """One whose pool holds a connection through the proxy, and whose statements have 0.5 s."""
+    monkeypatch.setattr(engines, "ANSWER_MARGIN_SECONDS", MARGIN_SECONDS)
+    url = make_url(database.url).set(host="127.0.0.1", port=proxy.port)
+    settings = settings_of(url.render_as_string(hide_password=False), pool_size=1)
+    made = create_engine(
+        settings.model_copy(update={"statement_timeout_seconds": 0.5, "connect_timeout_seconds": 2}),
+        application="tests-silent",
+    )
+    with made.connect() as connection:
+        connection.execute(sa.text("create table kept (line text)"))
+        connection.commit()
+    yield made
+    made.dispose()
+
+
+def ask(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    fall_silent()  # between two transactions: what hears it first is the pool's ping
+    with transaction(engine) as connection:
+        connection.execute(sa.text("select 1"))
+
+
+def ask_in_a_transaction(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    with transaction(engine) as connection:
+        fall_silent()
+        connection.execute(sa.text("select 1"))
+
+
+def commit(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    with transaction(engine) as connection:
+        connection.execute(sa.text("insert into kept values ('one')"))
+        fall_silent()
+
+
+def roll_back(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    with engines.translated(), engine.connect() as connection:
+        connection.execute(sa.text("insert into kept values ('one')"))
+        fall_silent()
+        connection.rollback()
+
+
+def copy_lines(engine: sa.Engine, fall_silent: Callable[[], None], lines: int) -> None:
+    with (
+        transaction(engine) as connection,
+        closing(connection.connection.cursor()) as cursor,
+    ):
+        fall_silent()
+        assert isinstance(cursor, psycopg2.extensions.cursor)
+        cursor.copy_expert("copy kept from stdin", io.StringIO(MORE_THAN_BUFFERS * lines))
+
+
+def copy(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    copy_lines(engine, fall_silent, 1)
+
+
+def copy_more_than_is_buffered(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    copy_lines(engine, fall_silent, 20_000)
+
+
+@pytest.mark.parametrize(
+    "call", [ask, ask_in_a_transaction, commit, roll_back, copy, copy_more_than_is_buffered]
+)
+def test_a_call_that_is_never_answered_ends_as_a_database_out_of_reach(
+    engine: sa.Engine, proxy: Proxy, call: Callable[[sa.Engine, Callable[[], None]], None]
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            error = threads.submit(call, engine, proxy.half_open).exception(timeout=20)
+        finally:
+            proxy.cut()  # a call that waits without end would keep the test, too
+
+    assert isinstance(error, StoreUnavailable)
+    proxy.pass_all()
+    with transaction(engine) as connection:
+        assert connection.scalar(sa.text("select count(*) from kept")) in {0, 1}
+
+
+def test_a_call_within_its_time_goes_on_where_another_is_ended(
+    engine: sa.Engine, proxy: Proxy, database: Database
+) -> None:
+    def sleep() -> object:
+        with transaction(database.engine) as connection:
+            return connection.scalar(sa.text("select 'slept' from pg_sleep(3)"))
+
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(sleep)
+        try:
+            silent = threads.submit(ask, engine, proxy.half_open).exception(timeout=20)
+        finally:
+            proxy.cut()
+
+    assert isinstance(silent, StoreUnavailable)
+    assert slow.result() == "slept"
+
+
+def test_a_process_without_descriptors_left_waits_as_for_a_database_out_of_reach(engine: sa.Engine) -> None:
+    _, most = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with engine.connect() as connection:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (connection.connection.driver_connection.fileno(), most))
+        try:
+            with pytest.raises(StoreUnavailable), engines.translated():
+                connection.execute(sa.text("select 1"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    with transaction(engine) as connection:
+        assert connection.scalar(sa.text("select 1")) == 1
+
+
+def test_a_migrator_waits_for_another_for_longer_than_any_statement_may(
+    engine: sa.Engine, database: Database
+) -> None:
+    with ThreadPoolExecutor(1) as threads, database.engine.connect() as other:
+        other.execute(sa.text("select pg_advisory_lock(:key)"), {"key": schema.MIGRATION_LOCK})
+        migrated = threads.submit(schema.migrate, engine)
+        holds(lambda: not migrated.done(), during=4 * MARGIN_SECONDS)
+        other.rollback()
+        other.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": schema.MIGRATION_LOCK})
+
+        assert migrated.exception(timeout=20) is None
