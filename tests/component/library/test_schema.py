@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from pydantic import SecretStr
 
 from marketdata.errors import SchemaMismatch, StoreUnavailable
@@ -106,6 +108,22 @@ def test_the_migration_s_session_settings_do_not_reach_the_pool(empty_database: 
         assert connection.scalar(sa.text("show statement_timeout")) == "10s"
 
 
+def test_a_migration_that_fails_says_why_and_lets_the_next_begin(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: Config, revision: str) -> None:
+        config.attributes["connection"].exec_driver_sql(f"select broken from {revision}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "upgrade", fail)
+        with pytest.raises(sa.exc.ProgrammingError, match="head"):
+            schema.migrate(empty_database.engine)
+    with empty_database.engine.connect() as connection:
+        assert connection.scalar(sa.text("show statement_timeout")) == "10s"
+
+    schema.migrate(empty_database.engine)
+
+
 def test_the_command_migrates_and_checks(empty_database: Database, processes: Processes) -> None:
     env = {"DATABASE_URL": empty_database.url}
 
@@ -113,8 +131,8 @@ def test_the_command_migrates_and_checks(empty_database: Database, processes: Pr
     assert unmigrated.wait() == 1
     assert "no schema yet" in unmigrated.output()
 
-    for command in ("migrate", "check"):
-        done = processes.start("marketdata.storage", command, env=env)
+    for word in ("migrate", "check"):
+        done = processes.start("marketdata.storage", word, env=env)
         assert done.wait() == 0, done.output()
 
 

@@ -1,7 +1,8 @@
 """Connections to Postgres, and the one place where its errors become ours.
 
-Every wait is bounded, by default below the processes' liveness limits: for a connection, for an answer,
-also where its peer falls silent, and the server's own for a statement, a lock and an idle transaction.
+Every wait but a migration's is bounded, by default below the processes' liveness limits: for a
+connection, for an answer, also where its peer falls silent, and the server's own for a statement, a lock
+and an idle transaction.
 """
 
 import threading
@@ -72,7 +73,8 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
             options=(
                 f"-c statement_timeout={timeout_ms}"
                 f" -c idle_in_transaction_session_timeout={idle_ms}"
-                f" -c lock_timeout={timeout_ms} -c timezone=UTC"
+                # Where the server's dates were another, psycopg2 would ask for these, without a deadline.
+                f" -c lock_timeout={timeout_ms} -c timezone=UTC -c datestyle=ISO"
             ),
         )
         return bound(connection, timeout_ms / 1000 + ANSWER_MARGIN_SECONDS)

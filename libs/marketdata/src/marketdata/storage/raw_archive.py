@@ -90,23 +90,20 @@ class PostgresRawArchive:
 
 def insert(connection: sa.Connection, raws: Sequence[RawResponse], *, unfenced: Collection[UUID]) -> None:
     """Store `raws` in the caller's transaction; those not in `unfenced` came under a lost lease."""
-    if raws:
+    for raw in raws:
         connection.execute(
             _INSERT,
-            [
-                {
-                    "id": raw.raw_response_id,
-                    "provider": raw.provider,
-                    "url": storable(raw.url),
-                    "status": raw.status,
-                    "headers": {storable(name): storable(text) for name, text in raw.headers.items()},
-                    "body": raw.body,
-                    "symbols": list(raw.symbols),
-                    "fetched_at": raw.fetched_at,
-                    "fenced": raw.raw_response_id not in unfenced,
-                }
-                for raw in raws
-            ],
+            {
+                "id": raw.raw_response_id,
+                "provider": raw.provider,
+                "url": storable(raw.url),
+                "status": raw.status,
+                "headers": {storable(name): storable(text) for name, text in raw.headers.items()},
+                "body": raw.body,
+                "symbols": list(raw.symbols),
+                "fetched_at": raw.fetched_at,
+                "fenced": raw.raw_response_id not in unfenced,
+            },
         )
 
 

@@ -10,10 +10,10 @@ documentation, "Support for coroutine libraries").
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import psycopg2
 from psycopg2 import extensions
@@ -30,7 +30,7 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread where there is none, as after a fork; idempotent."""
+        """Start the thread where there is none; idempotent."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="postgres-deadlines", daemon=True)
@@ -88,14 +88,25 @@ def _shut(descriptor: int) -> None:
             other.detach()
 
 
+def _refused(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_args: object, **_kwargs: object) -> NoReturn:
+        raise psycopg2.NotSupportedError(f"{name} would wait for Postgres without a deadline")
+
+    return refuse
+
+
 class BoundedConnection(extensions.connection):
     """A connection whose calls end in OperationalError where they last for `round_trip_seconds`.
 
     None, as it is at first, is no limit. It holds for one answer, not for a transaction. Bounded are the
-    calls that this library makes: psycopg2 has more that wait for an answer, such as `executemany`.
+    calls that this library makes; others that wait for an answer raise NotSupportedError.
     """
 
     round_trip_seconds: float | None = None
+    reset = _refused("reset")
+    set_client_encoding = _refused("set_client_encoding")
+    tpc_begin = _refused("tpc_begin")  # without which there is nothing to prepare
+    lobject = _refused("lobject")
 
     def commit(self) -> None:
         with _watch.over(self):
@@ -108,6 +119,16 @@ class BoundedConnection(extensions.connection):
 
 class BoundedCursor(extensions.cursor):
     """A cursor of such a connection."""
+
+    executemany = _refused("executemany")  # a round trip for each: one deadline for all would be wrong
+    callproc = _refused("callproc")
+    copy_from = _refused("copy_from")
+    copy_to = _refused("copy_to")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.name is not None:
+            raise psycopg2.NotSupportedError("fetching by a server's cursor would wait without a deadline")
 
     def execute(self, *args: Any, **kwargs: Any) -> None:
         with _watch.over(cast("BoundedConnection", self.connection)):

@@ -21,7 +21,7 @@ MIGRATION_LOCK = int.from_bytes(b"mktdata", "big")
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the schema to this release's revision; idempotent; waits for another migrator.
+    """Bring the schema to this release's revision; idempotent; waits for another migrator, without limit.
 
     A schema of a later release stays as it is: this release is then the one that a rollback brought
     back. Raises StoreUnavailable, SchemaMismatch where that schema no longer serves this release.
@@ -30,10 +30,10 @@ def migrate(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with translated(), engine.connect() as connection:
-        unbounded(connection)
-        connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        connection.commit()
         try:
+            unbounded(connection)
+            connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            connection.commit()
             state = _state(connection)
             connection.commit()
             if state is not None and state[0] > REVISION:
@@ -43,9 +43,8 @@ def migrate(engine: sa.Engine) -> None:
             command.upgrade(config, "head")
             connection.commit()
         finally:
-            connection.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
-            connection.commit()
-            connection.invalidate()  # its session settings must not reach the pool
+            # Its settings must not reach the pool; with the session goes its lock.
+            connection.invalidate()
 
 
 def check(engine: sa.Engine) -> None:
