@@ -30,9 +30,10 @@ _CONFIG: dict[str, Any] = {
     "queued.max.messages.kbytes": 16_384,
     "fetch.max.bytes": 8_388_608,
     # A broker is asked again when that queue is found empty, and it is looked at this often. The loop
-    # empties it every 25 ms while a batch is written: one question for each glance, not one for each handful.
+    # empties it every 25 ms while a batch is written: one question for each glance, not one for each handful,
+    # and the answer is there at the next.
     "queued.min.messages": 1,
-    "fetch.queue.backoff.ms": 25,
+    "fetch.queue.backoff.ms": 5,
     # One answer of the broker has room for every partition of the topic. With more of each, the full
     # queue goes to whichever asks first: under overload some stood 30 s behind the others.
     "max.partition.fetch.bytes": 262_144,
