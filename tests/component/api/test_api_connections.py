@@ -1,5 +1,6 @@
 """What a connection may take, and how many there may be of them and of requests."""
 
+import json
 import select
 import socket
 import time
@@ -52,6 +53,10 @@ class Client:
         while length:
             length -= len(self.socket.recv(length))
         return int(head.split()[1]), head.lower()
+
+    def all(self) -> bytes:
+        """Read until the other side closes."""
+        return b"".join(iter(lambda: self.socket.recv(65_536), b""))
 
     def seconds_until_closed(self) -> float:
         """Wait until the other side closes, without an answer."""
@@ -297,3 +302,23 @@ def test_an_upgrade_that_is_not_taken_is_answered_as_it_stands_and_logs_nothing(
         assert client.answer()[0] == 200
 
     assert impatient.process.output() == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"hello\r\n\r\n", b"GET /healthz HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"],
+    ids=["words", "version", "length"],
+)
+def test_what_is_no_http_is_told_so_as_a_problem(api: Api, sent: bytes) -> None:
+    with Client(api) as client:
+        client.send(sent)
+        head, _, body = client.all().partition(b"\r\n\r\n")
+
+    status, *fields = head.decode().split("\r\n")
+    headers = dict(field.split(": ", 1) for field in fields)
+    told = json.loads(body)
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert told["type"] == "/problems/malformed-request"
+    assert told["trace_id"] == headers["x-request-id"]

@@ -10,6 +10,7 @@ read one. Where there are as many connections as may be, who has been idle for l
 
 import asyncio
 import fcntl
+import secrets
 import socket
 import struct
 import termios
@@ -21,6 +22,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from marketdata.telemetry import logs
+from marketdata_api import problems
 
 MAX_HEAD_BYTES = 65_536
 # One read may bring ten thousand requests, and each costs kilobytes while it waits for those before.
@@ -163,11 +165,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self.end()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words for it
         if self._is_busy():  # the client would take it for the answer that it waits for
             self.cut_off()
             return
-        super().send_400_response(msg)
+        self.transport.write(_unreadable())
+        self.transport.close()
         self._time_sending()
 
     def shutdown(self) -> None:
@@ -250,3 +253,20 @@ class BoundedProtocol(HttpToolsProtocol):
             (queued,) = struct.unpack("i", fcntl.ioctl(place, termios.TIOCOUTQ, struct.pack("i", 0)))
             unread += queued
         return unread
+
+
+def _unreadable() -> bytes:
+    """Return the whole answer to what is no request that HTTP knows."""
+    request_id = secrets.token_hex(16)
+    problem = problems.Problem(
+        problems.MALFORMED, "What was sent is no HTTP/1.1 request, or more of them at once than are taken."
+    )
+    rendered = problems.render(problem, instance="", trace_id=request_id)
+    headers = {
+        **rendered.headers,
+        "x-request-id": request_id,
+        "content-length": str(len(rendered.body)),
+        "connection": "close",
+    }
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {rendered.status} Bad Request\r\n{fields}\r\n".encode() + rendered.body
