@@ -11,6 +11,7 @@ from marketdata.streaming.producer import KafkaEventPublisher, Outgoing, Undeliv
 from marketdata_poller.ports import EventPublisher
 from support.brokers import MemoryPublisher
 from support.servers import Kafka
+from support.waiting import eventually
 
 TOO_LARGE = b"x" * 2_100_000
 MISSING = "no-such-topic"
@@ -29,9 +30,21 @@ def publisher(request: pytest.FixtureRequest, kafka: Kafka) -> Iterator[EventPub
     made.close()
 
 
+def account_of(publisher: EventPublisher, topic: str) -> str:
+    """Return the account of a topic, which the broker makes when it is first asked for, and not at once."""
+
+    def ask() -> str:
+        try:
+            return publisher.account(topic)
+        except StreamUnavailable as error:
+            raise AssertionError(str(error)) from error
+
+    return eventually(ask, within=20)
+
+
 @pytest.mark.kafka
 def test_each_message_is_told_its_place_and_no_two_share_one(publisher: EventPublisher, kafka: Kafka) -> None:
-    account = publisher.account(kafka.topic)
+    account = account_of(publisher, kafka.topic)
 
     places = publisher.publish(
         [Outgoing(kafka.topic, None, None, [("h", b"1")]), Outgoing(kafka.topic, b"k", b"v")], account=account
@@ -48,7 +61,7 @@ def test_each_message_is_told_its_place_and_no_two_share_one(publisher: EventPub
 def test_what_is_too_large_in_any_part_is_refused_and_its_neighbours_are_taken(
     publisher: EventPublisher, kafka: Kafka, part: dict[str, bytes]
 ) -> None:
-    account = publisher.account(kafka.topic)
+    account = account_of(publisher, kafka.topic)
     large = Outgoing(
         kafka.topic, part.get("key"), part.get("value"), [("h", part["headers"])] if "headers" in part else []
     )
