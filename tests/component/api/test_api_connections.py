@@ -320,5 +320,7 @@ def test_what_is_no_http_is_told_so_as_a_problem(api: Api, sent: bytes) -> None:
     assert status == "HTTP/1.1 400 Bad Request"
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
+    assert headers["content-length"] == str(len(body))
+    assert "date" in headers
     assert told["type"] == "/problems/malformed-request"
     assert told["trace_id"] == headers["x-request-id"]

@@ -25,6 +25,16 @@ from support.servers import Database, settings_of
 from support.waiting import eventually, holds
 
 MARGIN_SECONDS = 0.5
+_ASLEEP = sa.text(
+    """select exists (
+           select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database())"""
+)
+_WAITING = sa.text(
+    """select exists (
+           select from pg_locks
+           where locktype = 'advisory' and not granted
+             and database = (select oid from pg_database where datname = current_database()))"""
+)
 MORE_THAN_BUFFERS = "x" * 1_000 + "\n"
 
 
@@ -36,17 +46,18 @@ def proxy(database: Database) -> Iterator[Proxy]:
 
 @pytest.fixture
 def engine(database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
-    """One whose pool holds a connection through the proxy, and whose statements have 0.5 s."""
+    """One whose pool holds a connection through the proxy, and whose calls have 1.5 s."""
     monkeypatch.setattr(engines, "ANSWER_MARGIN_SECONDS", MARGIN_SECONDS)
     url = make_url(database.url).set(host="127.0.0.1", port=proxy.port)
     settings = settings_of(url.render_as_string(hide_password=False), pool_size=1)
     made = create_engine(
-        settings.model_copy(update={"statement_timeout_seconds": 0.5, "connect_timeout_seconds": 2}),
+        settings.model_copy(update={"statement_timeout_seconds": 1.0, "connect_timeout_seconds": 5}),
         application="tests-silent",
     )
-    with made.connect() as connection:
+    with database.engine.begin() as connection:
         connection.execute(sa.text("create table kept (line text)"))
-        connection.commit()
+    with made.connect():
+        pass
     yield made
     made.dispose()
 
@@ -94,8 +105,41 @@ def copy_more_than_is_buffered(engine: sa.Engine, fall_silent: Callable[[], None
     copy_lines(engine, fall_silent, 20_000)
 
 
+def leave_autocommit(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    with engines.translated(), engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_SERIALIZABLE)
+        driver.autocommit = True  # tells the server the level, and back again when it is left
+        fall_silent()
+        try:
+            driver.autocommit = False
+        finally:
+            connection.invalidate()
+
+
+def set_the_isolation(engine: sa.Engine, fall_silent: Callable[[], None]) -> None:
+    with engines.translated(), engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+        fall_silent()
+        try:
+            driver: Any = connection.connection.driver_connection
+            driver.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+        finally:
+            connection.invalidate()
+
+
 @pytest.mark.parametrize(
-    "call", [ask, ask_in_a_transaction, commit, roll_back, copy, copy_more_than_is_buffered]
+    "call",
+    [
+        ask,
+        ask_in_a_transaction,
+        commit,
+        roll_back,
+        copy,
+        copy_more_than_is_buffered,
+        leave_autocommit,
+        set_the_isolation,
+    ],
 )
 def test_a_call_that_is_never_answered_ends_as_a_database_out_of_reach(
     engine: sa.Engine, proxy: Proxy, call: Callable[[sa.Engine, Callable[[], None]], None]
@@ -137,7 +181,7 @@ def test_the_cause_says_that_there_was_no_answer(engine: sa.Engine, proxy: Proxy
             proxy.cut()
 
     assert error is not None
-    assert "did not answer for 1 s" in str(error.__cause__)
+    assert "did not answer for 1.5 s" in str(error.__cause__)
 
 
 REFUSED: dict[str, Callable[[Any], object]] = {
@@ -146,10 +190,16 @@ REFUSED: dict[str, Callable[[Any], object]] = {
     "copy_from": lambda connection: connection.cursor().copy_from(io.StringIO("x"), "kept"),
     "copy_to": lambda connection: connection.cursor().copy_to(io.StringIO(), "kept"),
     "a server's cursor": lambda connection: connection.cursor("named"),
+    "another cursor": lambda connection: connection.cursor(cursor_factory=psycopg2.extensions.cursor),
+    "cancel": lambda connection: connection.cancel(),
     "lobject": lambda connection: connection.lobject(),
     "reset": lambda connection: connection.reset(),
     "set_client_encoding": lambda connection: connection.set_client_encoding("LATIN1"),
+    "set_session": lambda connection: connection.set_session(readonly=True),
     "tpc_begin": lambda connection: connection.tpc_begin("one"),
+    "tpc_commit": lambda connection: connection.tpc_commit("one"),
+    "tpc_recover": lambda connection: connection.tpc_recover(),
+    "tpc_rollback": lambda connection: connection.tpc_rollback("one"),
 }
 
 
@@ -206,8 +256,7 @@ def test_a_call_within_its_time_goes_on_where_another_is_ended(
 
     def is_asleep() -> bool:
         with database.engine.connect() as connection:
-            seen = "select exists (select from pg_stat_activity where wait_event = 'PgSleep')"
-            return bool(connection.scalar(sa.text(seen)))
+            return bool(connection.scalar(_ASLEEP))
 
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(sleep)
@@ -247,14 +296,13 @@ def test_a_migrator_waits_for_another_for_longer_than_any_statement_may(
     engine: sa.Engine, database: Database
 ) -> None:
     def is_waiting() -> bool:
-        waiting = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
-        return bool(other.scalar(sa.text(waiting)))
+        return bool(other.scalar(_WAITING))
 
     with ThreadPoolExecutor(1) as threads, database.engine.connect() as other:
-        other.execute(sa.text("select pg_advisory_lock(:key)"), {"key": schema.MIGRATION_LOCK})
+        other.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": schema.MIGRATION_LOCK})
         migrated = threads.submit(schema.migrate, engine)
         eventually(is_waiting, within=20)
-        holds(is_waiting, during=4 * MARGIN_SECONDS)
-        other.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": schema.MIGRATION_LOCK})
+        holds(is_waiting, during=3)  # twice what a statement may take
+        other.rollback()
 
         assert migrated.exception(timeout=20) is None

@@ -71,8 +71,8 @@ class PostgresSettings(BaseSettings):
     statement_timeout_seconds: float = Field(
         10.0,
         validation_alias=_env("MARKETDATA_POSTGRES_STATEMENT_TIMEOUT_SECONDS"),
-        description="How long one statement is waited for; a peer that answers nothing, 5 s longer. A loop "
-        "may take twice this and 15 s while Postgres is silent: liveness must allow more.",
+        description="How long one statement is waited for; a peer that answers nothing, 5 s longer. While it "
+        "is silent a loop may take twice this, 11 s and the time for connecting: liveness must allow more.",
         gt=0,
         le=300,
     )

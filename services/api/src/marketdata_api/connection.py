@@ -15,6 +15,7 @@ import socket
 import struct
 import termios
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._ahead.append(before)
             if len(self.pipeline) > MAX_PIPELINED:
-                raise ValueError("too many requests at once")  # httptools stops, uvicorn answers 400
+                raise ValueError("too many requests at once")  # httptools stops; the client is cut off
         # Until its body is there: an answer that does not wait for it says "close", and does.
         cycle = self.cycle
         self._keeps_alive = cycle.keep_alive
@@ -169,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_busy():  # the client would take it for the answer that it waits for
             self.cut_off()
             return
-        self.transport.write(_unreadable())
+        self.transport.write(_unreadable(self.server_state.default_headers))
         self.transport.close()
         self._time_sending()
 
@@ -255,14 +256,14 @@ class BoundedProtocol(HttpToolsProtocol):
         return unread
 
 
-def _unreadable() -> bytes:
+def _unreadable(defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the whole answer to what is no request that HTTP knows."""
     request_id = secrets.token_hex(16)
-    problem = problems.Problem(
-        problems.MALFORMED, "What was sent is no HTTP/1.1 request, or more of them at once than are taken."
-    )
+    _log.info("unreadable request", request_id=request_id)
+    problem = problems.Problem(problems.MALFORMED, "What was sent cannot be read as a request of HTTP/1.1.")
     rendered = problems.render(problem, instance="", trace_id=request_id)
     headers = {
+        **{name.decode(): value.decode() for name, value in defaults},
         **rendered.headers,
         "x-request-id": request_id,
         "content-length": str(len(rendered.body)),

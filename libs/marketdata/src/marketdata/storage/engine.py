@@ -87,6 +87,7 @@ def create_engine(settings: PostgresSettings, *, application: str) -> sa.Engine:
         pool_timeout=settings.connect_timeout_seconds,
         pool_pre_ping=True,
         pool_use_lifo=True,
+        use_native_hstore=False,  # nobody stores one, and psycopg2 asks each connection for its type
     )
 
 

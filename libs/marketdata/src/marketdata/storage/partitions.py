@@ -90,9 +90,9 @@ class PostgresPartitions:
         dropped = []
         with translated(), self._engine.connect() as plain:
             connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            if not connection.scalar(_DROPPING):
-                return []
             try:
+                if not connection.scalar(_DROPPING):
+                    return []
                 connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
                 for name, state in connection.execute(_STATES).all():
                     table, day = _parse(name)

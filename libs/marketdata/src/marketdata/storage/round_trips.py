@@ -19,6 +19,7 @@ import psycopg2
 from psycopg2 import extensions
 
 _LOOK_SECONDS = 0.25
+_AUTOCOMMIT: Any = vars(extensions.connection)["autocommit"]  # psycopg2's own descriptor
 
 
 class _Watch:
@@ -98,15 +99,41 @@ def _refused(name: str) -> Callable[..., NoReturn]:
 class BoundedConnection(extensions.connection):
     """A connection whose calls end in OperationalError where they last for `round_trip_seconds`.
 
-    None, as it is at first, is no limit. It holds for one answer, not for a transaction. Bounded are the
-    calls that this library makes; others that wait for an answer raise NotSupportedError.
+    None, as it is at first, is no limit. It holds for one call of one statement, not for a transaction.
+    Bounded are the calls that this library and SQLAlchemy make; the other methods that wait for an answer
+    raise NotSupportedError.
     """
 
     round_trip_seconds: float | None = None
+    cancel = _refused("cancel")
+    lobject = _refused("lobject")
     reset = _refused("reset")
     set_client_encoding = _refused("set_client_encoding")
-    tpc_begin = _refused("tpc_begin")  # without which there is nothing to prepare
-    lobject = _refused("lobject")
+    set_session = _refused("set_session")
+    tpc_begin = _refused("tpc_begin")
+    tpc_commit = _refused("tpc_commit")
+    tpc_recover = _refused("tpc_recover")
+    tpc_rollback = _refused("tpc_rollback")
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether statements are no transaction; setting it may be a round trip of its own."""
+        return bool(super().autocommit)
+
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        with _watch.over(self):
+            _AUTOCOMMIT.__set__(self, value)
+
+    def set_isolation_level(self, level: int | None) -> None:
+        with _watch.over(self):
+            super().set_isolation_level(level)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a cursor; raises NotSupportedError where another kind is asked for."""
+        if args or kwargs:
+            raise psycopg2.NotSupportedError("a cursor of another kind would wait without a deadline")
+        return super().cursor()
 
     def commit(self) -> None:
         with _watch.over(self):
@@ -124,11 +151,6 @@ class BoundedCursor(extensions.cursor):
     callproc = _refused("callproc")
     copy_from = _refused("copy_from")
     copy_to = _refused("copy_to")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.name is not None:
-            raise psycopg2.NotSupportedError("fetching by a server's cursor would wait without a deadline")
 
     def execute(self, *args: Any, **kwargs: Any) -> None:
         with _watch.over(cast("BoundedConnection", self.connection)):
