@@ -17,7 +17,7 @@ HOSTS = re.compile(
         for first, last in [
             ("pypi", ".org"),
             ("files.python", "hosted"),
-            ("proxy.golang", ".org"),
+            ("proxy.go", "lang"),
             ("repo.", "maven"),
             ("deb.", "debian"),
             ("registry.npm", "js"),
